@@ -1,0 +1,1 @@
+"""Simulator of ketamine and esketamine dosing."""

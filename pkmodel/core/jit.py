@@ -1,0 +1,23 @@
+"""How every kernel is compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def kernel(function: F) -> F:
+    """Compile for one thread, without the interpreter lock, and keep the machine code on disk.
+
+    No fast-math: the order of additions is part of the promise that the same seed gives the same bits.
+    Where no cache directory can be written the kernel still works; it is then compiled in every process.
+    """
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+    try:
+        return numba.njit(cache=True, **options)(function)  # type: ignore[no-any-return]
+    except RuntimeError:  # numba: "cannot cache function: no locator available"
+        return numba.njit(**options)(function)  # type: ignore[no-any-return]

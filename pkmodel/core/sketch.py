@@ -1,0 +1,50 @@
+"""Quantiles from counts: a histogram on the logarithmic grid that a float64 carries in its own bits.
+
+Bins are integer counts, so sketches of parts of a population add up to the same bits in any order.
+Each octave has 128 bins, so a quantile is within 0.4 % of the sample's.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pkmodel.core.jit import kernel
+
+_LOW_EXPONENT, _HIGH_EXPONENT = -14, 18
+_SHIFT = 45
+_BASE = (1023 + _LOW_EXPONENT) << 7
+_SPAN = (_HIGH_EXPONENT - _LOW_EXPONENT) << 7
+#: Bin 0 holds everything below 2**-14 (a level of practically nothing), the last one all above 2**18.
+BINS = _SPAN + 2
+#: Half the width of a bin over its middle: the largest relative error of a quantile inside the range.
+RELATIVE_ERROR = 2.0**-8
+
+
+@kernel
+def bin_of(level):
+    """The bin of a level of at least 0."""
+    key = (np.float64(level).view(np.int64) >> _SHIFT) - _BASE + 1
+    return min(max(key, 0), BINS - 1)
+
+
+def middles() -> np.ndarray:
+    """The level that stands for each bin (BINS,): its middle; 0 for the lowest."""
+    keys = (np.arange(_SPAN, dtype=np.int64) + _BASE) << _SHIFT
+    edges = keys.view(np.float64)
+    upper = ((np.arange(_SPAN, dtype=np.int64) + _BASE + 1) << _SHIFT).view(np.float64)
+    return np.concatenate([[0.0], 0.5 * (edges + upper), [2.0**_HIGH_EXPONENT]])
+
+
+def quantiles(counts: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Quantiles (..., len(shares)) of sketches ``counts`` (..., BINS).
+
+    The share p is the level at rank ``ceil(p n)``: a value of the sample, not between two of them.
+    """
+    totals = counts.sum(axis=-1, dtype=np.int64)
+    cumulative = counts.cumsum(axis=-1, dtype=np.int64)
+    table = middles()
+    found = np.empty((*counts.shape[:-1], len(shares)))
+    for index, share in enumerate(shares):
+        rank = np.maximum(np.ceil(share * totals - 1e-9), 1)
+        found[..., index] = table[np.argmax(cumulative >= rank[..., None], axis=-1)]
+    return found

@@ -1,0 +1,221 @@
+"""What is the peak, the area, the time above: figures of a course, found inside the steps of the solution.
+
+A course is cut at *boundaries* (session starts and ends, moments asked for, edges of absolute windows) into
+intervals, and the kernel reports each output over each interval. A metric is then a small function that
+combines the intervals of a window; it is registered under its own name, and ``specs.scenario.METRICS`` lists
+the names that files may use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pkmodel.schedule import Schedule
+from pkmodel.specs.scenario import Moment
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+#: Hours that the window of the last session lasts at least; every other one ends where the next begins.
+LAST_WINDOW = 24.0
+
+
+@dataclass(frozen=True)
+class Span:
+    """One stretch of a course: a session's window (from 1), the gap after it, the course, or absolute hours."""
+
+    kind: Literal["session", "between", "course", "absolute"]
+    session: int = 0
+    start: float = 0.0
+    end: float = 0.0
+
+
+@dataclass(frozen=True)
+class Boundaries:
+    """The cut points of a course: ``time`` (m + 1, 1 or n) rising, and where each labelled point ended up."""
+
+    time: Floats
+    position: dict[tuple[str, float], Ints]
+    """Label -> index into ``time`` per patient (1,) or (n,)."""
+    n_sessions: int
+
+
+def boundaries(
+    schedule: Schedule, *, moments: Sequence[Moment] = (), between: bool = False, spans: Sequence[Span] = (), last: float
+) -> Boundaries:
+    """The cut points that a set of metrics needs.
+
+    ``last`` is the length of the last session's window (h). Ties keep the order: end of a session, moments,
+    start of the next session, so that a level asked for at a session's start is the one before its dose.
+    """
+    starts, ends = schedule.starts, schedule.ends
+    count = len(starts)
+    points: list[tuple[tuple[str, float], Floats]] = []
+    for index in range(count):
+        if between:
+            points.append((("end", index), ends[index]))
+        for number, moment in enumerate(moments):
+            anchor = starts[index : index + 1] if moment.anchor == "start" else ends[index]
+            points.append(((f"moment{number}", index), anchor + moment.delay))
+    for span in spans:
+        if span.kind == "absolute":
+            points += [(("at", span.start), np.array([span.start])), (("at", span.end), np.array([span.end]))]
+    points += [(("start", index), starts[index : index + 1]) for index in range(count)]
+    latest = max([float(starts[-1] + last), *(float(time.max()) for _, time in points)])
+    points.append((("start", count), starts[-1:] + last))
+    points.append((("finish", 0), np.array([latest])))
+    unique = dict(points)
+    shared = all(np.ptp(time) == 0.0 for time in unique.values())
+    width = 1 if shared else max(time.size for time in unique.values())
+    table = np.stack([np.broadcast_to(time[:1] if shared else time, (width,)) for time in unique.values()])
+    order = np.argsort(table, axis=0, kind="stable")
+    rank = np.argsort(order, axis=0, kind="stable")
+    position = {label: rank[index].astype(np.int64) for index, label in enumerate(unique)}
+    return Boundaries(np.ascontiguousarray(np.take_along_axis(table, order, axis=0)), position, count)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One output of a block of patients over every interval, in the unit of the output, h, and unit x h.
+
+    ``start``, ``end``, ``peak``, ``time_of_peak``, ``area`` are (m, n); ``time_above`` and ``first_crossing``
+    are (q, m, n) for the thresholds in ``thresholds``.
+    """
+
+    bounds: Boundaries
+    starts: Floats
+    start: Floats
+    end: Floats
+    peak: Floats
+    time_of_peak: Floats
+    area: Floats
+    thresholds: tuple[float, ...]
+    time_above: Floats
+    first_crossing: Floats
+    moments: tuple[Moment, ...] = ()
+
+    def edges(self, span: Span) -> tuple[Ints, Ints]:
+        """First interval of a span and the one after its last, per patient (1,) or (n,)."""
+        place = self.bounds.position
+        match span.kind:
+            case "session":
+                return place["start", span.session - 1], place["start", span.session]
+            case "between":
+                return place["end", span.session - 1], place["start", span.session]
+            case "course":
+                return place["start", 0], place["start", self.bounds.n_sessions]
+        return place["at", span.start], place["at", span.end]
+
+    def reduce(self, values: Floats, span: Span, how: Callable[..., Floats], empty: float) -> Floats:
+        """Combine ``values`` (m, n) over the intervals of a span; ``empty`` stands where there is none."""
+        first, last = self.edges(span)
+        if first.size == 1:
+            part = values[int(first[0]) : int(last[0])]
+            return how(part, axis=0, initial=empty)
+        index = np.arange(values.shape[0])[:, None]
+        return how(np.where((index >= first) & (index < last), values, empty), axis=0, initial=empty)
+
+
+@dataclass(frozen=True)
+class Request:
+    """A metric of an output, with what it needs: a threshold (in the output's unit) or a moment."""
+
+    metric: str
+    output: str
+    threshold: float | None = None
+    moment: Moment | None = None
+
+
+Metric = Callable[[Figures, Span, Request], Floats]
+REGISTRY: dict[str, Metric] = {}
+
+
+def register(function: Metric) -> Metric:
+    """Register a metric under its function's name."""
+    REGISTRY[function.__name__] = function
+    return function
+
+
+@register
+def peak(figures: Figures, span: Span, request: Request) -> Floats:
+    """The highest level (n,), in the unit of the output."""
+    return figures.reduce(figures.peak, span, np.max, 0.0)
+
+
+@register
+def time_of_peak(figures: Figures, span: Span, request: Request) -> Floats:
+    """Hours from the start of the session (or of the course) to the first time that the peak is reached (n,)."""
+    highest = peak(figures, span, request)
+    times = np.where(figures.peak == highest, figures.time_of_peak, np.inf)
+    return figures.reduce(times, span, np.min, np.inf) - _origin(figures, span)
+
+
+@register
+def auc(figures: Figures, span: Span, request: Request) -> Floats:
+    """The area under the level (n,), in its unit times hours."""
+    return figures.reduce(figures.area, span, np.sum, 0.0)
+
+
+@register
+def time_above(figures: Figures, span: Span, request: Request) -> Floats:
+    """Hours with the level above the threshold (n,)."""
+    return figures.reduce(figures.time_above[_threshold(figures, request)], span, np.sum, 0.0)
+
+
+@register
+def first_crossing(figures: Figures, span: Span, request: Request) -> Floats:
+    """Hours until the level first exceeds the threshold (n,); infinite where it never does."""
+    times = figures.reduce(figures.first_crossing[_threshold(figures, request)], span, np.min, np.inf)
+    return times - _origin(figures, span)
+
+
+@register
+def trough(figures: Figures, span: Span, request: Request) -> Floats:
+    """The level just before the session's first dose (n,), in the unit of the output."""
+    place = figures.bounds.position["start", span.session - 1]
+    return _before(figures, place)
+
+
+@register
+def level_at(figures: Figures, span: Span, request: Request) -> Floats:
+    """The level at a moment of the session (n,), in the unit of the output, before what arrives at that instant."""
+    assert request.moment is not None
+    number = figures.moments.index(request.moment)
+    return _before(figures, figures.bounds.position[f"moment{number}", span.session - 1])
+
+
+def _before(figures: Figures, place: Ints) -> Floats:
+    """The level just before a boundary; 0 before the course."""
+    before = np.concatenate([np.zeros((1, figures.end.shape[1])), figures.end])
+    if place.size == 1:
+        return before[int(place[0])]
+    return np.take_along_axis(before, place[None, :], axis=0)[0]
+
+
+def _threshold(figures: Figures, request: Request) -> int:
+    assert request.threshold is not None
+    return figures.thresholds.index(request.threshold)
+
+
+def _origin(figures: Figures, span: Span) -> float:
+    return float(figures.starts[span.session - 1]) if span.session else span.start
+
+
+def evaluate(figures: Figures, span: Span, request: Request) -> Floats:
+    """The metric of ``request`` over one span (n,)."""
+    return REGISTRY[request.metric](figures, span, request)
+
+
+def unit_of(metric: str, output_unit: str) -> str:
+    """The unit in which a metric of an output is reported."""
+    if metric in ("time_of_peak", "time_above", "first_crossing"):
+        return "h"
+    if metric == "auc":
+        mass, _, volume = output_unit.partition("/")
+        return f"{mass}*h/{volume}"
+    return output_unit

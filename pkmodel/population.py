@@ -1,0 +1,267 @@
+"""Who is treated: covariates, random effects and parameters, one array entry per patient.
+
+Every random quantity has a stream of its own, named (``sex``, ``eta/CL``) and counted by patient, so
+the first 100 patients of 1,000 are the 100-patient run, arms share their patients, and a new covariate
+reshuffles nothing (DESIGN section 6).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pkmodel import units
+from pkmodel.errors import InputError, Problem, one_of, shown
+from pkmodel.specs import fields
+from pkmodel.specs.covariance import factor
+from pkmodel.specs.model import ModelSpec, Parameter
+from pkmodel.specs.population import CORRELATED, PLAUSIBLE, PLAUSIBLE_TEXT, Distribution, PopulationSpec
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patient:
+    """One patient. Quantities are text with units; what a model does not need may be left out.
+
+    Raises InputError where a value is not one that a person can have.
+    """
+
+    weight: str | None = None
+    age: str | None = None
+    sex: str | None = None
+    height: str | None = None
+    ancestry: str = "other"
+    cyp2b6_activity: float = 1.0
+    hepatic_impairment: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.population()
+
+    def population(self) -> Population:
+        """The patient as a population of one, with no random effects. Unknown covariates are absent."""
+        problems: list[Problem] = []
+        covariates: dict[str, Floats] = {}
+        for name, kind in (("weight", "weight"), ("age", "age"), ("height", "length")):
+            text = getattr(self, name)
+            if text is None:
+                continue
+            try:
+                value = units.as_kind(text, kind).value
+            except InputError as error:
+                problems += [problem.at(where="patient", path=name) for problem in error.problems]
+                continue
+            low, high = PLAUSIBLE[name]
+            if not low <= value <= high:
+                problems.append(Problem(shown(text), f"{name} of {PLAUSIBLE_TEXT[name]}", name, "patient"))
+            covariates[name] = np.array([value])
+        if self.sex is not None and self.sex not in fields.SEXES:
+            problems.append(Problem(shown(self.sex), one_of(fields.SEXES), "sex", "patient"))
+        if self.ancestry not in fields.ANCESTRIES:
+            problems.append(Problem(shown(self.ancestry), one_of(fields.ANCESTRIES), "ancestry", "patient"))
+        for name in ("cyp2b6_activity", "hepatic_impairment"):
+            number = getattr(self, name)
+            if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 <= number <= 1:
+                problems.append(Problem(shown(number), "a number from 0 to 1", name, "patient"))
+        if problems:
+            raise InputError(problems)
+        if self.sex is not None:
+            covariates["female"] = np.array([float(self.sex == "female")])
+        covariates["ancestry"] = np.array([float(fields.ANCESTRIES.index(self.ancestry))])
+        covariates["cyp2b6_activity"] = np.array([float(self.cyp2b6_activity)])
+        covariates["hepatic_impairment"] = np.array([float(self.hepatic_impairment)])
+        return Population(first=0, size=1, covariates=covariates)
+
+
+@dataclass(frozen=True)
+class Population:
+    """A block of patients as arrays of one entry each.
+
+    ``covariates`` holds age (y), weight (kg), height (cm), female (0 or 1), ancestry (index into
+    ``fields.ANCESTRIES``), cyp2b6_activity and hepatic_impairment. ``first`` is the number of the first patient.
+    """
+
+    first: int
+    size: int
+    covariates: Mapping[str, Floats]
+    etas: Mapping[str, Floats] = field(default_factory=dict)
+
+    def values(self) -> dict[str, Floats]:
+        """The covariates as the names that expressions use (``asian`` holds for Japanese patients too)."""
+        known = {name: array for name, array in self.covariates.items() if name != "ancestry"}
+        if "female" in known:
+            known["male"] = 1.0 - known["female"]
+        ancestry = self.covariates["ancestry"]
+        known["asian"] = (ancestry >= 1).astype(float)
+        known["japanese"] = (ancestry == 2).astype(float)
+        return known
+
+
+def stream(seed: int, name: str, first: int, count: int) -> Floats:
+    """Uniform numbers in (0, 1) of the stream ``name`` for patients ``first`` to ``first + count - 1``.
+
+    Philox-4x64 with a key made of seed and name and a counter that stands for the patient, so any block of
+    patients can be drawn alone. Salmon JK, et al. Parallel random numbers: as easy as 1, 2, 3. SC11 (2011).
+    """
+    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+    generator = np.random.Philox(key=int.from_bytes(digest[:16], "little"))
+    generator.advance(first // 4)
+    raw = generator.random_raw(first % 4 + count)[first % 4 :]
+    return ((raw >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+
+
+def normals(seed: int, name: str, first: int, count: int) -> Floats:
+    """Standard normal numbers of a stream, by the inverse of the distribution function."""
+    from scipy.special import ndtri
+
+    return ndtri(stream(seed, name, first, count))  # type: ignore[no-any-return]
+
+
+def sample_covariates(spec: PopulationSpec, seed: int, first: int, count: int) -> Population:
+    """Draw the covariates of a block of patients.
+
+    Age, height and weight come from a Gaussian copula with the stated correlations; each marginal is cut to
+    its range by inverting its distribution function between the ends, so no draw is ever rejected.
+    """
+    female = (stream(seed, "sex", first, count) < spec.female_share).astype(float)
+    independent = np.stack([normals(seed, f"covariate/{name}", first, count) for name in CORRELATED])
+    correlated = np.asarray(spec.copula_factor()) @ independent
+    covariates: dict[str, Floats] = {"female": female}
+    for name, z in zip(CORRELATED, correlated, strict=True):
+        covariates[name] = _invert(getattr(spec, name), z, female)
+    shares = [spec.ancestry.get(name, 0.0) for name in fields.ANCESTRIES]  # type: ignore[call-overload]
+    edges = np.cumsum(shares)[:-1]
+    covariates["ancestry"] = np.searchsorted(edges, stream(seed, "ancestry", first, count), side="right").astype(float)
+    covariates["cyp2b6_activity"] = np.ones(count)
+    covariates["hepatic_impairment"] = np.zeros(count)
+    return Population(first, count, covariates)
+
+
+def _invert(distribution: Distribution, z: Floats, female: Floats) -> Floats:
+    """The value of a cut distribution at the normal score ``z``."""
+    from scipy.special import ndtr, ndtri
+
+    if distribution.by_sex is not None:
+        women, men = (_invert(part, z, female) for part in distribution.by_sex)
+        return np.where(female == 1.0, women, men)
+    low, high, centre, spread = distribution.low, distribution.high, distribution.location, distribution.spread
+    if distribution.form == "fixed":
+        return np.full_like(z, centre)
+    if distribution.form == "uniform":
+        return centre + (spread - centre) * ndtr(z)  # type: ignore[no-any-return]
+    log = distribution.form == "lognormal"
+
+    def score(bound: float) -> float:
+        if log:
+            return (np.log(bound / centre) / spread) if bound > 0 else -np.inf
+        return (bound - centre) / spread
+
+    below, above = ndtr(score(low)), ndtr(score(high))
+    cut = ndtri(below + ndtr(z) * (above - below))
+    value = centre * np.exp(spread * cut) if log else centre + spread * cut
+    return np.clip(value, low, high)
+
+
+def sample_effects(population: Population, model: ModelSpec, seed: int) -> Population:
+    """Add the model's between-subject random effects; patients share them by name across arms and models."""
+    block = model.variability.between_subject
+    names, lower = factor(block)
+    if not names:
+        return population
+    z = np.stack([normals(seed, f"eta/{name}", population.first, population.size) for name in names])
+    drawn = dict(zip(names, lower @ z, strict=True))
+    for name, effect in block.effects.items():
+        if effect.eta is not None:
+            drawn[name] = drawn[effect.eta]
+    return Population(population.first, population.size, population.covariates, drawn)
+
+
+def parameters(model: ModelSpec, population: Population) -> dict[str, Floats]:
+    """The parameters of every patient (n,), in base units: typical value, covariates, random effect.
+
+    Raises
+    ------
+    InputError
+        where a covariate is needed and unknown, or a value comes out that no patient can have.
+    """
+    values = population.values()
+    found: dict[str, Floats] = {}
+    for name, parameter in model.parameters.items():
+        typical, per_weight = model.typical[name]
+        individual = _with_covariates(model, name, parameter, typical, per_weight, values, population.size)
+        if name in population.etas:
+            transform = model.variability.between_subject.effects[name].transform
+            individual = _with_effect(individual, population.etas[name], transform)
+        _refuse_impossible(model, name, individual, population)
+        found[name] = individual
+    return found
+
+
+def _with_covariates(
+    model: ModelSpec,
+    name: str,
+    parameter: Parameter,
+    typical: float,
+    per_weight: bool,
+    values: Mapping[str, Floats],
+    size: int,
+) -> Floats:
+    def covariate(which: str) -> Floats:
+        if which not in values:
+            expected = f"{which}, which {name} of {model.id} depends on"
+            raise InputError(Problem("nothing", expected, path=which, where="patient"))
+        return values[which]
+
+    result = np.full(size, typical)
+    if parameter.above is not None:
+        result = result + parameter.above.slope.value * np.maximum(0.0, covariate("age") - parameter.above.age.value)
+    if per_weight:
+        result = result * covariate("weight")
+    if parameter.scale is not None:
+        result = result * (covariate("weight") / parameter.scale.reference.value) ** parameter.scale.weight
+    if parameter.factor is not None:
+        for ancestry in ("asian", "japanese"):
+            times = getattr(parameter.factor, ancestry)
+            if times is not None:
+                result = result * np.where(covariate(ancestry) == 1.0, times, 1.0)
+    return result
+
+
+def _with_effect(typical: Floats, eta: Floats, transform: str) -> Floats:
+    from scipy.special import expit, logit
+
+    if transform == "lognormal":
+        return typical * np.exp(eta)
+    if transform == "logit":
+        return expit(logit(typical) + eta)  # type: ignore[no-any-return]
+    return typical + eta
+
+
+def _refuse_impossible(model: ModelSpec, name: str, values: Floats, population: Population) -> None:
+    parameter = model.parameters[name]
+    low = parameter.lower.value if parameter.lower else 0.0
+    high = parameter.upper.value if parameter.upper else np.inf
+    bad = ~(np.isfinite(values) & (values >= low) & (values <= high))
+    if bad.any():
+        index = int(np.argmax(bad))
+        who = ", ".join(f"{key} {array[index]:.4g}" for key, array in population.covariates.items())
+        found = f"{name} = {values[index]:.4g} in patient {population.first + index + 1} ({who})"
+        raise InputError(Problem(found, f"a value from {low:g} to {high:g}", path=f"parameters.{name}", where=model.id))
+
+
+def outside_valid_for(model: ModelSpec, population: Population) -> dict[str, NDArray[np.bool_]]:
+    """Which patients lie outside of what the model was built on: covariate -> (n,) flags.
+
+    A covariate that is not known cannot be checked and is not in the result.
+    """
+    flags = {}
+    for name in ("age", "weight"):
+        bounds = getattr(model.valid_for, name)
+        if bounds is not None and name in population.covariates:
+            values = population.covariates[name]
+            flags[name] = (values < bounds[0]) | (values > bounds[1])
+    return flags

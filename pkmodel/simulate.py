@@ -1,0 +1,304 @@
+"""Levels over time: a protocol, a model and one patient or many become trajectories."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pkmodel import metrics, network, schedule, units
+from pkmodel.errors import InputError, Problem, shown
+from pkmodel.metrics import Figures, Request, Span
+from pkmodel.network import Network
+from pkmodel.population import Patient, Population, outside_valid_for
+from pkmodel.schedule import Schedule
+from pkmodel.specs.model import ModelSpec
+from pkmodel.specs.protocol import ProtocolSpec
+from pkmodel.specs.scenario import Moment
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Floats = NDArray[np.float64]
+DrugMode = Literal["match", "own", "half"]
+
+#: A longer grid is taken for a mistake (a step in seconds over a year, say).
+MAX_POINTS = 2_000_000
+
+
+def drug_fraction(protocol: ProtocolSpec, model: ModelSpec, mode: DrugMode) -> tuple[float, list[str]]:
+    """The part of each dose that the model sees, and what to warn of.
+
+    ``match`` refuses a protocol of another drug (but warns only of esketamine on a racemic model); ``own`` gives
+    the stated mg as the model's own drug, to compare models; ``half`` gives an esketamine model half a racemate.
+    """
+    drugs = protocol.drugs
+    if mode == "own":
+        return 1.0, [] if drugs == [model.drug] else [f"{' and '.join(drugs)} doses are given as {model.drug} (drug: own)"]
+    if mode == "half":
+        if drugs != ["ketamine"] or model.drug != "esketamine":
+            found = f"drug: half with a {' and '.join(drugs)} protocol on {model.id}"
+            raise InputError(Problem(found, "a ketamine protocol on an esketamine model", path="drug"))
+        return 0.5, ["the S half of each racemic dose (drug: half)"]
+    if drugs == [model.drug]:
+        return 1.0, []
+    if drugs == ["esketamine"] and model.drug == "ketamine":
+        return 1.0, [f"an esketamine protocol on the racemic model {model.id}"]
+    raise InputError(
+        Problem(
+            found=f"a protocol of {' and '.join(drugs)} on {model.id}, a model of {model.drug}",
+            expected="a model of the same drug, or drug: own (the same mg of its own drug) or drug: half",
+            path="model",
+        )
+    )
+
+
+def validity(protocol: ProtocolSpec, model: ModelSpec, population: Population) -> list[str]:
+    """One sentence for each way in which a run leaves what the model was built on."""
+    said = []
+    for name, flags in outside_valid_for(model, population).items():
+        if flags.any():
+            low, high = getattr(model.valid_for, name)
+            unit = {"age": "y", "weight": "kg"}[name]
+            bounds = f"{low:g} to {high:g} {unit}" if np.isfinite(high) else f"{low:g} {unit} and above"
+            who = "the patient" if flags.size == 1 else f"{int(flags.sum())} of {flags.size} patients"
+            said.append(f"{who} outside the {name} that {model.id} is valid for ({bounds})")
+    for route in protocol.routes:
+        if model.valid_for.routes is not None and route not in model.valid_for.routes:
+            said.append(f"the route {route} is outside what {model.id} is valid for")
+    duration = model.valid_for.duration
+    plan = protocol.plan()
+    if duration is not None and plan[-1].start - plan[0].start > duration.value:
+        said.append(f"the course is longer than {model.id} is valid for ({duration.text})")
+    return said
+
+
+@dataclass(frozen=True)
+class Result:
+    """Levels of one patient or many.
+
+    ``time`` is (t,) h from the start of the course; ``amounts`` is (n, t, c) mg in the model's compartments.
+    ``warnings`` says what a reader must know: who is outside the model's range, what is assumed.
+    """
+
+    network: Network
+    schedule: Schedule
+    time: Floats
+    amounts: Floats
+    warnings: tuple[str, ...] = ()
+    protocol: ProtocolSpec | None = None
+    until: float = field(default=0.0)
+
+    @property
+    def model(self) -> ModelSpec:
+        """The model that was run."""
+        return self.network.model
+
+    def level(self, output: str = "parent") -> Floats:
+        """(n, t) levels of an output, in its unit."""
+        index = self.network.output_names.index(self.model.output(output))
+        compartment = self.network.output_compartment[index]
+        return self.amounts[:, :, compartment] * self.network.output_scale[index][:, None]
+
+    def to_pandas(self, wide: bool = False) -> pd.DataFrame:
+        """A table: subject, time_h, output, value, unit; or, ``wide``, a column per output (name [unit])."""
+        import pandas as pd
+
+        count, points = self.network.size, self.time.size
+        subject = np.repeat(np.arange(1, count + 1) + self.network.population.first, points)
+        time = np.tile(self.time, count)
+        names, unit = self.network.output_names, dict(zip(self.network.output_names, self.network.output_units, strict=True))
+        if wide:
+            columns = {f"{name} [{unit[name]}]": self.level(name).ravel() for name in names}
+            return pd.DataFrame({"subject": subject, "time_h": time, **columns})
+        parts = [
+            pd.DataFrame(
+                {"subject": subject, "time_h": time, "output": name, "value": self.level(name).ravel(), "unit": unit[name]}
+            )
+            for name in names
+        ]
+        table = pd.concat(parts, ignore_index=True)
+        table.attrs["warnings"] = list(self.warnings)
+        return table
+
+    def sessions(self) -> pd.DataFrame:
+        """A line per subject, session and output: dose given, exact peak, its time, and area until the next session."""
+        import pandas as pd
+
+        last = max(self.until - float(self.schedule.starts[-1]), metrics.LAST_WINDOW)
+        figures = course_figures(self.network, self.schedule, last=last)
+        rows = []
+        for index, session in enumerate(self.schedule.sessions):
+            span = Span("session", index + 1)
+            for name, unit in zip(self.network.output_names, self.network.output_units, strict=True):
+                found = {
+                    metric: metrics.evaluate(figures[name], span, Request(metric, name))
+                    for metric in ("peak", "time_of_peak", "auc", "trough")
+                }
+                for patient in range(self.network.size):
+                    rows.append(
+                        {
+                            "subject": self.network.population.first + patient + 1,
+                            "session": index + 1,
+                            "phase": session.planned.phase,
+                            "start_h": session.planned.start,
+                            "dose_mg": session.given[patient],
+                            "output": name,
+                            **{metric: values[patient] for metric, values in found.items()},
+                            "unit": unit,
+                        }
+                    )
+        return pd.DataFrame(rows)
+
+
+def simulate(
+    protocol: ProtocolSpec,
+    model: ModelSpec,
+    patient: Patient | Population,
+    *,
+    until: str | None = None,
+    every: str = "5 min",
+    drug: DrugMode = "match",
+    strict: bool = False,
+) -> Result:
+    """Simulate a protocol.
+
+    Parameters
+    ----------
+    patient
+        a :class:`Patient`, or a sampled population.
+    until
+        how long from the start of the course; without it until 24 h after the start of the last session.
+    every
+        the step of the grid on which levels are returned. Levels are exact at every point, whatever the step.
+    drug
+        see :func:`drug_fraction`.
+    strict
+        refuse a patient or course outside of what the model is valid for, instead of warning.
+
+    Raises
+    ------
+    InputError
+        where drug, route, units or covariates do not fit.
+    """
+    population = patient.population() if isinstance(patient, Patient) else patient
+    fraction, warnings = drug_fraction(protocol, model, drug)
+    outside = validity(protocol, model, population)
+    if strict and outside:
+        raise InputError([Problem(sentence, "nothing outside valid_for (--strict)", path=model.id) for sentence in outside])
+    step = _positive(every, "every")
+    span = _positive(until, "until") if until is not None else protocol.plan()[-1].start + metrics.LAST_WINDOW
+    if span / step > MAX_POINTS:
+        raise InputError(Problem(f"a point every {every} for {span:g} h", f"at most {MAX_POINTS:,} points", path="every"))
+    net = network.build(model, population)
+    plan = schedule.build(protocol, net, fraction_of_drug=fraction)
+    time = step * np.arange(int(np.floor(span / step * (1 + 1e-12))) + 1)
+    if time[-1] < span * (1 - 1e-12):
+        time = np.append(time, span)
+    said = (*warnings, *outside, *model.assumptions)
+    return Result(net, plan, time, amounts_at(net, plan, time), said, protocol, span)
+
+
+def _positive(text: str, name: str) -> float:
+    try:
+        value = units.as_kind(text, "time").value
+    except InputError as error:
+        raise InputError(error.problems[0].at(path=name)) from None
+    if value <= 0:
+        raise InputError(Problem(shown(text), "a time above 0", path=name))
+    return value
+
+
+def grid_steps(time: Floats) -> tuple[NDArray[np.int64], Floats]:
+    """Steps that a grid repeats: for each time the index of the step that leads to it (-1: none), and the steps.
+
+    Times are rounded numbers, so steps count as one when they differ by no more than that rounding.
+    """
+    index = np.full(time.size, -1, dtype=np.int64)
+    steps: list[float] = []
+    if time.size > 1:
+        differences = np.diff(time)
+        slack = 4.0 * np.spacing(np.abs(time).max())
+        for value, count in zip(*np.unique(differences.round(9), return_counts=True), strict=True):
+            near = np.abs(differences - value) < 2e-9
+            exact = float(np.median(differences[near])) if count >= 8 else 0.0
+            if exact > 0 and len(steps) < 4:
+                index[1:][np.abs(differences - exact) <= slack] = len(steps)
+                steps.append(exact)
+    return index, np.array(steps)
+
+
+def amounts_at(net: Network, plan: Schedule, time: Floats) -> Floats:
+    """Amounts (n, t, c) in mg at rising times (h), each after what arrives at that instant."""
+    from pkmodel.core.linear import observe
+
+    amounts = np.empty((net.size, time.size, net.rates.shape[1]))
+    observe(net.rates, *plan.events.arrays(), time, *grid_steps(time), amounts)
+    return amounts
+
+
+def course_figures(
+    net: Network,
+    plan: Schedule,
+    *,
+    thresholds: dict[str, Sequence[float]] | None = None,
+    moments: Sequence[Moment] = (),
+    between: bool = False,
+    spans: Sequence[Span] = (),
+    last: float = metrics.LAST_WINDOW,
+) -> dict[str, Figures]:
+    """Exact figures of every output over the intervals of a course, by the name of the output.
+
+    ``thresholds`` are levels in the unit of the output they belong to.
+    """
+    from pkmodel.core import crossing
+
+    bounds = metrics.boundaries(plan, moments=moments, between=between, spans=spans, last=last)
+    wanted = {name: tuple(dict.fromkeys((thresholds or {}).get(name, ()))) for name in net.output_names}
+    deepest = max((len(limits) for limits in wanted.values()), default=0)
+    outputs, intervals = len(net.output_names), bounds.time.shape[0] - 1
+    limits = np.full((outputs, deepest, net.size), np.inf)
+    for index, name in enumerate(net.output_names):
+        for number, level in enumerate(wanted[name]):
+            limits[index, number] = level / net.output_scale[index]
+    stats = np.empty((net.size, intervals, outputs, crossing.N_STATS))
+    above = np.empty((net.size, intervals, outputs, deepest))
+    first = np.empty((net.size, intervals, outputs, deepest))
+    crossings = np.empty((net.size, outputs, deepest, 0))
+    n_crossings = np.zeros((net.size, outputs, deepest), dtype=np.int64)
+    crossing.scan(
+        net.rates,
+        *plan.events.arrays(),
+        bounds.time,
+        net.output_compartment,
+        limits,
+        stats,
+        above,
+        first,
+        crossings,
+        n_crossings,
+    )
+    found = {}
+    for index, name in enumerate(net.output_names):
+        scale = net.output_scale[index]
+
+        def figure(which: int, index: int = index) -> Floats:
+            return stats[:, :, index, which].T
+
+        found[name] = Figures(
+            bounds=bounds,
+            starts=plan.starts,
+            start=figure(crossing.START) * scale,
+            end=figure(crossing.END) * scale,
+            peak=figure(crossing.PEAK) * scale,
+            time_of_peak=figure(crossing.TIME_OF_PEAK),
+            area=figure(crossing.AREA) * scale,
+            thresholds=wanted[name],
+            time_above=above[:, :, index].transpose(2, 1, 0),
+            first_crossing=first[:, :, index].transpose(2, 1, 0),
+            moments=tuple(moments),
+        )
+    return found
