@@ -1,1 +1,62 @@
-"""Simulator of ketamine and esketamine dosing."""
+"""pkmodel: a simulator of ketamine and esketamine dosing, for research and teaching, not for patient care.
+
+The public names are imported when they are first used, so that ``import pkmodel`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pkmodel.errors import InputError, PkmodelError, RunError
+    from pkmodel.population import Patient
+    from pkmodel.report import run
+    from pkmodel.simulation import Result, simulate
+    from pkmodel.specs.library import load_model, load_population, load_protocol, load_scenario
+    from pkmodel.study import Study
+
+_HOME = {
+    "InputError": "errors",
+    "PkmodelError": "errors",
+    "RunError": "errors",
+    "Patient": "population",
+    "Result": "simulation",
+    "Study": "study",
+    "load_model": "specs.library",
+    "load_population": "specs.library",
+    "load_protocol": "specs.library",
+    "load_scenario": "specs.library",
+    "run": "report",
+    "simulate": "simulation",
+}
+__all__ = [
+    "InputError",
+    "Patient",
+    "PkmodelError",
+    "Result",
+    "RunError",
+    "Study",
+    "load_model",
+    "load_population",
+    "load_protocol",
+    "load_scenario",
+    "run",
+    "simulate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("pkmodel")
+    if name in _HOME:
+        value = getattr(import_module(f"pkmodel.{_HOME[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -46,7 +46,12 @@ class Boundaries:
 
 
 def boundaries(
-    schedule: Schedule, *, moments: Sequence[Moment] = (), between: bool = False, spans: Sequence[Span] = (), last: float
+    schedule: Schedule,
+    *,
+    moments: Sequence[Moment] = (),
+    between: bool = False,
+    spans: Sequence[Span] = (),
+    last: float,
 ) -> Boundaries:
     """The cut points that a set of metrics needs.
 
@@ -193,8 +198,9 @@ def _before(figures: Figures, place: Ints) -> Floats:
     """The level just before a boundary; 0 before the course."""
     before = np.concatenate([np.zeros((1, figures.end.shape[1])), figures.end])
     if place.size == 1:
-        return before[int(place[0])]
-    return np.take_along_axis(before, place[None, :], axis=0)[0]
+        place = np.broadcast_to(place, (before.shape[1],))
+    level: Floats = np.take_along_axis(before, place[None, :], axis=0)[0]
+    return level
 
 
 def _threshold(figures: Figures, request: Request) -> int:

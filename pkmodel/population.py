@@ -163,7 +163,8 @@ def _invert(distribution: Distribution, z: Floats, female: Floats) -> Floats:
     below, above = ndtr(score(low)), ndtr(score(high))
     cut = ndtri(below + ndtr(z) * (above - below))
     value = centre * np.exp(spread * cut) if log else centre + spread * cut
-    return np.clip(value, low, high)
+    inside: Floats = np.clip(value, low, high)
+    return inside
 
 
 def sample_effects(population: Population, model: ModelSpec, seed: int) -> Population:

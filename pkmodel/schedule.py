@@ -17,6 +17,7 @@ from pkmodel.errors import InputError, Problem, unknown_name
 from pkmodel.network import Network
 from pkmodel.specs.model import Path
 from pkmodel.specs.protocol import HYDROCHLORIDE, PlannedSession, ProtocolSpec, WeightRule, per_weight
+from pkmodel.units import clock
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -141,20 +142,21 @@ def build(protocol: ProtocolSpec, network: Network, *, fraction_of_drug: float =
     events = EventList(network.size)
     sessions = []
     for planned in protocol.plan():
-        session = _given(planned, network)
+        session = _dose_of(planned, network.values, network.size)
         _deliver(session, network, events, fraction_of_drug)
         sessions.append(session)
     return Schedule(tuple(sessions), events.events())
 
 
-def _given(planned: PlannedSession, network: Network) -> GivenSession:
-    values, limits = network.values, planned.limits
+def _dose_of(planned: PlannedSession, values: Mapping[str, Floats], size: int) -> GivenSession:
+    """What each of ``size`` patients gets in a session: dosing weight, dose, caps, rounding, devices."""
+    limits = planned.limits
     weight: Floats | None = None
     if per_weight(planned.dose):
         weight = dosing_weight(planned.weight, values)
         asked = planned.dose.value * weight
     else:
-        asked = np.full(network.size, planned.dose.value)
+        asked = np.full(size, planned.dose.value)
     dose = asked
     if limits.max_per_kg is not None:
         dose = np.minimum(dose, limits.max_per_kg.value * _covariate(values, "weight"))
@@ -169,7 +171,7 @@ def _given(planned: PlannedSession, network: Network) -> GivenSession:
             dose = np.where(over, _rounded(before, limits.round_to.value, "down"), dose)
     rounded = np.abs(dose - before) > _WHOLE * before
     devices = None
-    end = np.full(network.size, planned.start + planned.over)
+    end = np.full(size, planned.start + planned.over)
     if planned.device is not None:
         count = dose / planned.device.strength.value
         devices = np.rint(count).astype(np.int64)
@@ -258,7 +260,7 @@ def dosing_weight(rule: WeightRule, values: Mapping[str, Floats]) -> Floats:
 
 
 def _capped(weight: Floats, cap: object) -> Floats:
-    return weight if cap is None else np.minimum(weight, cap.value)  # type: ignore[attr-defined,no-any-return]
+    return weight if cap is None else np.minimum(weight, cap.value)  # type: ignore[attr-defined]
 
 
 def _basis(basis: str, values: Mapping[str, Floats]) -> Floats:
@@ -278,7 +280,9 @@ def _basis(basis: str, values: Mapping[str, Floats]) -> Floats:
     ideal = np.where(female, 45.5, 50.0) + 2.3 * (height / 2.54 - 60.0)
     if (ideal <= 0).any():
         raise InputError(
-            Problem(f"a height of {height[np.argmin(ideal)]:.4g} cm", "a height for which an ideal weight exists", "height")
+            Problem(
+                f"a height of {height[np.argmin(ideal)]:.4g} cm", "a height for which an ideal weight exists", "height"
+            )
         )
     return ideal if basis == "ideal" else ideal + 0.4 * (actual - ideal)
 
@@ -288,3 +292,33 @@ def _covariate(values: Mapping[str, Floats], name: str) -> Floats:
         shown = "sex" if name == "female" else name
         raise InputError(Problem("nothing", f"{shown}, which the dose depends on", path=shown, where="patient"))
     return values[name]
+
+
+def course_for(protocol: ProtocolSpec, values: Mapping[str, Floats] | None) -> list[dict[str, object]]:
+    """The course as a table: one row per session; with one patient's covariates, in mg and devices."""
+    rows: list[dict[str, object]] = []
+    for planned in protocol.plan():
+        how = f"over {clock(planned.over)}" if planned.over else "at once"
+        if planned.device is not None:
+            how = f"devices of {planned.device.strength.text}, {clock(planned.device.pause)} apart"
+        row: dict[str, object] = {
+            "session": planned.index,
+            "day": f"{planned.start / 24 + 1:g}",
+            "phase": planned.phase,
+            "route": planned.route,
+            "dose": planned.dose.text,
+            "how": how,
+        }
+        if values is not None:
+            given = _dose_of(planned, values, 1)
+            row["given_mg"] = float(f"{given.given[0]:.6g}")
+            why = []
+            if given.dosing_weight is not None:
+                why.append(f"dosing weight {given.dosing_weight[0]:.4g} kg")
+            why += ["capped"] if given.capped[0] else []
+            why += ["rounded"] if given.rounded[0] else []
+            if given.devices is not None:
+                row["devices"] = int(given.devices[0])
+            row["why"] = ", ".join(why)
+        rows.append(row)
+    return rows

@@ -93,11 +93,11 @@ class Unit:
 
 
 @lru_cache(maxsize=1)
-def registry() -> pint.UnitRegistry:
+def registry() -> pint.UnitRegistry[Fraction]:
     """The registry of this module; built at first use because pint is slow to import."""
     import pint
 
-    ureg = pint.UnitRegistry(None, non_int_type=Fraction)
+    ureg: pint.UnitRegistry[Fraction] = pint.UnitRegistry(None, non_int_type=Fraction)
     ureg.load_definitions(_DEFINITIONS.strip().splitlines())
     return ureg
 
@@ -132,8 +132,10 @@ def parse_unit(text: str) -> Unit:
         first, _, rest = body.partition("/")
         body = f"{_inverted(first)}/{rest}" if rest else _inverted(first)
     factor, base = ureg.get_base_units(ureg.parse_units(body))
-    dimensions = {str(name).strip("[]"): float(power) for name, power in ureg.get_dimensionality(base).items()}
-    return Unit(plain, Fraction(factor), tuple(sorted((name, power) for name, power in dimensions.items() if power)))
+    dimensions = {str(name).strip("[]"): float(str(power)) for name, power in ureg.get_dimensionality(base).items()}
+    return Unit(
+        plain, Fraction(str(factor)), tuple(sorted((name, power) for name, power in dimensions.items() if power))
+    )
 
 
 def _inverted(word: str) -> str:

@@ -86,7 +86,23 @@ def _polynomial_root(matrix, size, state, compartment, of_slope, length, low, hi
 
 @kernel
 def _root(
-    matrix, size, chain, step, level, length, state, compartment, of_slope, low, high, target, rising, probe, term, work, taylor
+    matrix,
+    size,
+    chain,
+    step,
+    level,
+    length,
+    state,
+    compartment,
+    of_slope,
+    low,
+    high,
+    target,
+    rising,
+    probe,
+    term,
+    work,
+    taylor,
 ):
     """Hours from ``state`` to the root between ``low`` and ``high`` of a step; ``probe`` ends up as the state there.
 
@@ -154,7 +170,7 @@ def _scan_piece(
     work,
     taylor,
 ):
-    """Hold a monotone piece (``low`` to ``high`` h after ``begin``, levels ``first`` to ``last``) against thresholds."""
+    """Hold a monotone piece (``low`` to ``high`` h after ``begin``, from ``first`` to ``last``) against thresholds."""
     for q in range(thresholds.shape[0]):
         limit = thresholds[q]
         was, stays = first > limit, last > limit
@@ -429,7 +445,12 @@ def scan(
                 while taken < n_events and event_time[event_order[taken, column], column] <= until:
                     event = event_order[taken, column]
                     take_event(
-                        event_kind[event], event_target[event], event_value[event, patient], state, n + n_outputs, active
+                        event_kind[event],
+                        event_target[event],
+                        event_value[event, patient],
+                        state,
+                        n + n_outputs,
+                        active,
                     )
                     taken += 1
             for k in range(n_outputs):

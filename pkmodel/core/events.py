@@ -11,7 +11,6 @@ from pkmodel.core.jit import kernel
 from pkmodel.core.kinds import JUMP, RATE_ON
 
 
-
 @kernel
 def system_matrix(rates, n, output_compartment, n_integrals, port_compartment, n_ports, out):
     """Fill the augmented matrix: rates, integrals of the outputs' amounts, ports."""

@@ -48,3 +48,10 @@ def quantiles(counts: np.ndarray, shares: np.ndarray) -> np.ndarray:
         rank = np.maximum(np.ceil(share * totals - 1e-9), 1)
         found[..., index] = table[np.argmax(cumulative >= rank[..., None], axis=-1)]
     return found
+
+
+@kernel
+def count(levels, counts):
+    """Count ``levels`` (n,) into ``counts`` (BINS,)."""
+    for index in range(levels.shape[0]):
+        counts[bin_of(levels[index])] += 1

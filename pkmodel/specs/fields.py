@@ -113,5 +113,3 @@ def exactly_one(spec: Spec, *names: str) -> None:
     if len(given) != 1:
         found = " and ".join(given) if given else "none of them"
         raise InputError(Problem(found=found, expected="exactly one of " + ", ".join(names)))
-
-

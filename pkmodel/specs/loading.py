@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,7 +26,7 @@ class Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
 
 
-@lru_cache(maxsize=None)
+@cache
 def library(kind: str) -> dict[str, Path]:
     """The shipped files of a kind (``models``, ``protocols``, ``populations``, ``scenarios``) by name.
 
@@ -90,7 +90,7 @@ def _problems(cls: type[BaseModel], detail: Any, document: Document, prefix: Pla
     if isinstance(inner, InputError):
         found = []
         for problem in inner.problems:
-            at = (*place, *_parts(problem.path))
+            at = (*place, *parts(problem.path))
             found.append(problem.at(path=dotted(at), where=document.name, line=document.line(at)))
         return found
     kind, value = detail["type"], detail["input"]
@@ -115,7 +115,7 @@ def _problems(cls: type[BaseModel], detail: Any, document: Document, prefix: Pla
     return [Problem(seen, expected, dotted(place), document.name, document.line(place), close)]
 
 
-def _parts(path: str) -> Place:
+def parts(path: str) -> Place:
     """``a[1].b`` as a place; the inverse of :func:`dotted` for the paths that our validators give."""
     parts: list[str | int] = []
     for word in path.replace("[", ".#").replace("]", "").split("."):

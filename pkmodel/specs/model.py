@@ -342,7 +342,7 @@ class ModelSpec(Spec):
             )
         for name, effect in self.variability.between_subject.effects.items():
             if effect.evidence in ("assumed", "borrowed", "derived", "unsourced"):
-                said.append(f"{self.id}: the variability of {name} is {effect.evidence} ({effect.origin or 'no source'})")
+                said.append(
+                    f"{self.id}: the variability of {name} is {effect.evidence} ({effect.origin or 'no source'})"
+                )
         return said
-
-

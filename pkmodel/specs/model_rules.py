@@ -90,13 +90,17 @@ def _structure(model: ModelSpec, known: Mapping[str, Dimensions], found: list[Pr
     compartments = model.compartments
     for index, name in enumerate(compartments):
         if name in compartments[:index] or name == OUTSIDE:
-            found.append(Problem(f"the compartment {name}", "each name once, and not outside", f"compartments[{index}]"))
+            found.append(
+                Problem(f"the compartment {name}", "each name once, and not outside", f"compartments[{index}]")
+            )
     for index, flow in enumerate(model.flows):
         path = f"flows[{index}]"
         if flow.source not in compartments:
             found.append(unknown_name("a compartment", flow.source, compartments, path=f"{path}.from"))
         if flow.target not in (*compartments, OUTSIDE):
-            found.append(unknown_name("a compartment or outside", flow.target, [*compartments, OUTSIDE], path=f"{path}.to"))
+            found.append(
+                unknown_name("a compartment or outside", flow.target, [*compartments, OUTSIDE], path=f"{path}.to")
+            )
         if flow.source == flow.target:
             found.append(Problem(f"a flow from {flow.source} to itself", "two compartments", path=path))
         if not device_free(model, flow.rate):
@@ -177,5 +181,3 @@ def _reaches(model: ModelSpec, names: Iterable[str], target: str) -> bool:
         name == target or (name in model.derived and _reaches(model, model.derived[name].names, target))
         for name in names
     )
-
-

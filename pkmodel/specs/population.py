@@ -61,7 +61,9 @@ def _distribution(covariate: str, kind: str) -> Callable[[object], Distribution]
             raise refuse(shown(value), f"a distribution such as {{normal: {example}}}")
         extra = [key for key in value if key not in (*FORMS, "range", "from", "evidence")]
         if extra:
-            raise refuse(f"the key {shown(extra[0])}", one_of([*FORMS, "range"]), close=nearest(extra[0], [*FORMS, "range"]))
+            raise refuse(
+                f"the key {shown(extra[0])}", one_of([*FORMS, "range"]), close=nearest(extra[0], [*FORMS, "range"])
+            )
         forms = [key for key in FORMS if key in value]
         if len(forms) != 1:
             raise refuse(" and ".join(forms) or "none of them", "exactly one of " + ", ".join(FORMS))

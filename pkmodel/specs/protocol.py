@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -187,7 +188,9 @@ class Phase(_Defaults):
     def _one_form(self) -> Phase:
         fields.exactly_one(self, "dose", "taper")
         if self.taper is not None and self.sessions is not None:
-            raise InputError(Problem("taper and sessions", "one of them; a taper has its own sessions", path="sessions"))
+            raise InputError(
+                Problem("taper and sessions", "one of them; a taper has its own sessions", path="sessions")
+            )
         if self.dose is not None and self.sessions is None:
             raise InputError(Problem("nothing", "sessions, when the dose is given", path="sessions"))
         return self
@@ -237,7 +240,7 @@ class ProtocolSpec(_Defaults):
         plan = self.plan()
         for planned in plan:
             problems += _session_problems(planned)
-        for before, planned in zip(plan, plan[1:], strict=False):
+        for before, planned in pairwise(plan):
             if planned.start <= before.start:
                 problems.append(
                     Problem(

@@ -128,7 +128,9 @@ def _moment(value: object) -> Moment:
         return value
     match = _MOMENT.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
-        raise InputError(Problem(shown(value), 'a moment such as "2 h after session_end" or "40 min after session_start"'))
+        raise InputError(
+            Problem(shown(value), 'a moment such as "2 h after session_end" or "40 min after session_start"')
+        )
     delay = units.as_kind(match[1], "time")
     if delay.value < 0:
         raise InputError(Problem(shown(value), "a time of at least 0"))
@@ -211,7 +213,9 @@ class VariabilitySwitch(Spec):
     @model_validator(mode="after")
     def _available(self) -> VariabilitySwitch:
         later = ("between_occasion", "residual", "parameter_uncertainty")
-        problems = [Problem("true", "false: this version cannot draw it", path=name) for name in later if getattr(self, name)]
+        problems = [
+            Problem("true", "false: this version cannot draw it", path=name) for name in later if getattr(self, name)
+        ]
         if problems:
             raise InputError(problems)
         return self
@@ -238,7 +242,9 @@ class Observe(Spec):
         if self.every.value > self.span.value:
             raise InputError(Problem(f"every {self.every.text} for {self.span.text}", "a step below the span"))
         if self.span.value / self.every.value > 20_000:
-            raise InputError(Problem(f"every {self.every.text} for {self.span.text}", "at most 20,000 points a session"))
+            raise InputError(
+                Problem(f"every {self.every.text} for {self.span.text}", "at most 20,000 points a session")
+            )
         return self
 
 

@@ -27,7 +27,7 @@ MAX_NODES = 50_000
 
 _INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,3})?")
-_WORDS = {"null": None, "Null": None, "NULL": None, "~": None, "": None}
+_WORDS: dict[str, bool | None] = {"null": None, "Null": None, "NULL": None, "~": None, "": None}
 _WORDS |= {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -130,19 +130,25 @@ class _Builder:
             return items
         mapping: dict[str, Tree] = {}
         while not isinstance(key := next(self.events), yaml.MappingEndEvent):
-            if not isinstance(key, yaml.ScalarEvent):
-                raise self.refuse(key, "a key that is not a name", "a name", place)
-            if key.anchor or key.tag is not None:
-                raise self.refuse(key, "a key with a YAML tag or anchor", "a name", place)
-            name = str(key.value)
+            name = self.key(key, place)
             if name in mapping:
                 raise self.refuse(key, f"the key {shown(name)} a second time", "each key once", place)
-            self.document.lines[(*place, name)] = key.start_mark.line + 1
             mapping[name] = self.node(next(self.events), (*place, name))
         return mapping
 
+    def key(self, event: Any, place: Place) -> str:
+        """A key of a mapping, with its line noted."""
+        if not isinstance(event, yaml.ScalarEvent):
+            raise self.refuse(event, "a key that is not a name", "a name", place)
+        if event.anchor or event.tag is not None:
+            raise self.refuse(event, "a key with a YAML tag or anchor", "a name", place)
+        name = str(event.value)
+        start: Any = event.start_mark
+        self.document.lines.setdefault((*place, name), start.line + 1)
+        return name
+
     def refuse(self, event: Any, found: str, expected: str, place: Place = ()) -> InputError:
-        line = event.start_mark.line + 1
+        line: int = event.start_mark.line + 1
         return InputError(Problem(found, expected, path=dotted(place), where=self.document.name, line=line))
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from pkmodel.metrics import Figures, Request, Span
 from pkmodel.network import Network
 from pkmodel.population import Patient, Population, outside_valid_for
 from pkmodel.schedule import Schedule
+from pkmodel.specs.library import DrugMode, drug_fraction
 from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.protocol import ProtocolSpec
 from pkmodel.specs.scenario import Moment
@@ -23,37 +24,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Floats = NDArray[np.float64]
-DrugMode = Literal["match", "own", "half"]
 
 #: A longer grid is taken for a mistake (a step in seconds over a year, say).
 MAX_POINTS = 2_000_000
-
-
-def drug_fraction(protocol: ProtocolSpec, model: ModelSpec, mode: DrugMode) -> tuple[float, list[str]]:
-    """The part of each dose that the model sees, and what to warn of.
-
-    ``match`` refuses a protocol of another drug (but warns only of esketamine on a racemic model); ``own`` gives
-    the stated mg as the model's own drug, to compare models; ``half`` gives an esketamine model half a racemate.
-    """
-    drugs = protocol.drugs
-    if mode == "own":
-        return 1.0, [] if drugs == [model.drug] else [f"{' and '.join(drugs)} doses are given as {model.drug} (drug: own)"]
-    if mode == "half":
-        if drugs != ["ketamine"] or model.drug != "esketamine":
-            found = f"drug: half with a {' and '.join(drugs)} protocol on {model.id}"
-            raise InputError(Problem(found, "a ketamine protocol on an esketamine model", path="drug"))
-        return 0.5, ["the S half of each racemic dose (drug: half)"]
-    if drugs == [model.drug]:
-        return 1.0, []
-    if drugs == ["esketamine"] and model.drug == "ketamine":
-        return 1.0, [f"an esketamine protocol on the racemic model {model.id}"]
-    raise InputError(
-        Problem(
-            found=f"a protocol of {' and '.join(drugs)} on {model.id}, a model of {model.drug}",
-            expected="a model of the same drug, or drug: own (the same mg of its own drug) or drug: half",
-            path="model",
-        )
-    )
 
 
 def validity(protocol: ProtocolSpec, model: ModelSpec, population: Population) -> list[str]:
@@ -101,7 +74,8 @@ class Result:
         """(n, t) levels of an output, in its unit."""
         index = self.network.output_names.index(self.model.output(output))
         compartment = self.network.output_compartment[index]
-        return self.amounts[:, :, compartment] * self.network.output_scale[index][:, None]
+        levels: Floats = self.amounts[:, :, compartment] * self.network.output_scale[index][:, None]
+        return levels
 
     def to_pandas(self, wide: bool = False) -> pd.DataFrame:
         """A table: subject, time_h, output, value, unit; or, ``wide``, a column per output (name [unit])."""
@@ -110,13 +84,22 @@ class Result:
         count, points = self.network.size, self.time.size
         subject = np.repeat(np.arange(1, count + 1) + self.network.population.first, points)
         time = np.tile(self.time, count)
-        names, unit = self.network.output_names, dict(zip(self.network.output_names, self.network.output_units, strict=True))
+        names, unit = (
+            self.network.output_names,
+            dict(zip(self.network.output_names, self.network.output_units, strict=True)),
+        )
         if wide:
             columns = {f"{name} [{unit[name]}]": self.level(name).ravel() for name in names}
             return pd.DataFrame({"subject": subject, "time_h": time, **columns})
         parts = [
             pd.DataFrame(
-                {"subject": subject, "time_h": time, "output": name, "value": self.level(name).ravel(), "unit": unit[name]}
+                {
+                    "subject": subject,
+                    "time_h": time,
+                    "output": name,
+                    "value": self.level(name).ravel(),
+                    "unit": unit[name],
+                }
             )
             for name in names
         ]
@@ -175,7 +158,7 @@ def simulate(
     every
         the step of the grid on which levels are returned. Levels are exact at every point, whatever the step.
     drug
-        see :func:`drug_fraction`.
+        ``match``, ``own`` or ``half``; see :func:`pkmodel.specs.library.drug_fraction`.
     strict
         refuse a patient or course outside of what the model is valid for, instead of warning.
 
@@ -188,14 +171,18 @@ def simulate(
     fraction, warnings = drug_fraction(protocol, model, drug)
     outside = validity(protocol, model, population)
     if strict and outside:
-        raise InputError([Problem(sentence, "nothing outside valid_for (--strict)", path=model.id) for sentence in outside])
+        raise InputError(
+            [Problem(sentence, "nothing outside valid_for (--strict)", path=model.id) for sentence in outside]
+        )
     step = _positive(every, "every")
     span = _positive(until, "until") if until is not None else protocol.plan()[-1].start + metrics.LAST_WINDOW
     if span / step > MAX_POINTS:
-        raise InputError(Problem(f"a point every {every} for {span:g} h", f"at most {MAX_POINTS:,} points", path="every"))
+        raise InputError(
+            Problem(f"a point every {every} for {span:g} h", f"at most {MAX_POINTS:,} points", path="every")
+        )
     net = network.build(model, population)
     plan = schedule.build(protocol, net, fraction_of_drug=fraction)
-    time = step * np.arange(int(np.floor(span / step * (1 + 1e-12))) + 1)
+    time: Floats = step * np.arange(int(np.floor(span / step * (1 + 1e-12))) + 1, dtype=np.float64)
     if time[-1] < span * (1 - 1e-12):
         time = np.append(time, span)
     said = (*warnings, *outside, *model.assumptions)
@@ -244,7 +231,7 @@ def course_figures(
     net: Network,
     plan: Schedule,
     *,
-    thresholds: dict[str, Sequence[float]] | None = None,
+    thresholds: Mapping[str, Sequence[float]] | None = None,
     moments: Sequence[Moment] = (),
     between: bool = False,
     spans: Sequence[Span] = (),

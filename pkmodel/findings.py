@@ -1,0 +1,141 @@
+"""Is that too much, and in what share of patients: monitoring rules judged, with sampling error."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pkmodel import metrics, units
+from pkmodel.metrics import Figures, Request, Span
+from pkmodel.specs.model import ModelSpec
+from pkmodel.specs.scenario import Compare, Rule, Window
+
+Floats = NDArray[np.float64]
+Verdict = Literal["met", "broken", "undecided"]
+
+#: Two-sided confidence of every interval of this module, and its normal quantile.
+CONFIDENCE = 0.95
+_Z = 1.959963984540054
+
+
+def wilson(met: int, n: int) -> tuple[float, float]:
+    """The 95 % Wilson score interval of a share. It holds simulation error only: how well n patients show the share.
+
+    Wilson EB. Probable inference, the law of succession, and statistical inference. J Am Stat Assoc 1927;22:209-212.
+    """
+    if not 0 <= met <= n or n < 1:
+        raise ValueError(f"{met} of {n}")
+    share, shift = met / n, _Z * _Z / n
+    centre = (share + shift / 2) / (1 + shift)
+    half = _Z * math.sqrt(share * (1 - share) / n + shift / (4 * n)) / (1 + shift)
+    # At the ends the exact bound is 0 or 1; rounding must not move it.
+    return (0.0 if met == 0 else max(0.0, centre - half)), (1.0 if met == n else min(1.0, centre + half))
+
+
+def verdict(low: float, high: float, required: float) -> Verdict:
+    """met where the whole interval reaches the required share, broken where none of it does."""
+    if low >= required:
+        return "met"
+    return "broken" if high < required else "undecided"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One judged rule: a line of findings.csv."""
+
+    rule: str
+    arm: str
+    model: str
+    metric: str
+    output: str
+    window: str
+    limit: float
+    unit: str
+    n: int
+    n_met: int
+    share: float
+    low: float
+    high: float
+    required: float
+    verdict: Verdict
+
+
+#: Columns of findings.csv, in order (a contract, DESIGN section 7).
+COLUMNS = tuple(Finding.__dataclass_fields__)
+
+
+def judged(rule: Rule, arm: str, model: ModelSpec, window: str, met: int, n: int) -> Finding:
+    """The finding of a rule that ``met`` of ``n`` patients keep."""
+    low, high = wilson(met, n)
+    required = rule.share.value
+    return Finding(
+        rule=rule.id,
+        arm=arm,
+        model=model.id,
+        metric=rule.metric,
+        output=model.output(rule.output),
+        window=window,
+        limit=rule.limit.number,
+        unit=rule.limit.unit.text,
+        n=n,
+        n_met=met,
+        share=met / n,
+        low=low,
+        high=high,
+        required=required,
+        verdict=verdict(low, high, required),
+    )
+
+
+def request_of(rule: Rule, model: ModelSpec) -> Request:
+    """The metric that a rule looks at, in the unit of the model's output."""
+    name = model.output(rule.output)
+    threshold = None
+    if rule.threshold is not None:
+        threshold = units.convert(rule.threshold.value, model.outputs[name].unit)
+    return Request(rule.metric, name, threshold, rule.at)
+
+
+def requests_of(compare: Compare, rules: list[Rule], model: ModelSpec) -> list[Request]:
+    """The metrics of a comparison; thresholds and moments are those of the rules with the same metric."""
+    name = model.output(compare.output)
+    found: list[Request] = []
+    for metric in compare.metrics:
+        alike = [request_of(rule, model) for rule in rules if rule.metric == metric]
+        found += [Request(metric, name, like.threshold, like.moment) for like in alike] or [Request(metric, name)]
+    return list(dict.fromkeys(found))
+
+
+def spans_of(window: Window, n_sessions: int) -> dict[str, list[Span]]:
+    """The spans of a window, by the label under which they are reported; several spans are taken together."""
+    every = range(1, n_sessions + 1)
+    match window.kind:
+        case "each":
+            return {f"session {index}": [Span("session", index)] for index in every}
+        case "worst":
+            return {str(window): [Span("session", index) for index in every]}
+        case "sessions":
+            return {str(window): [Span("session", index) for index in range(window.first, window.last + 1)]}
+        case "between":
+            return {str(window): [Span("between", index) for index in range(1, n_sessions)]}
+        case "course":
+            return {str(window): [Span("course")]}
+    return {str(window): [Span("absolute", start=window.start, end=window.end)]}
+
+
+def keeps(
+    rule: Rule, model: ModelSpec, figures: Mapping[str, Figures], n_sessions: int
+) -> dict[str, NDArray[np.bool_]]:
+    """Which patients (n,) keep a rule, by window; over several spans the worst one counts."""
+    request = request_of(rule, model)
+    limit = units.convert(rule.limit.value, metrics.unit_of(rule.metric, model.outputs[request.output].unit))
+    found = {}
+    for label, spans in spans_of(rule.window, n_sessions).items():
+        values = np.stack([metrics.evaluate(figures[request.output], span, request) for span in spans])
+        found[label] = values.max(axis=0) <= limit if rule.upper else values.min(axis=0) >= limit
+    return found

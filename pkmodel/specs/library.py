@@ -1,0 +1,243 @@
+"""Load models, protocols, populations and scenarios, by name or by path, with everything that they refer to."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pkmodel.errors import InputError, Problem, shown, unknown_name
+from pkmodel.specs import loading
+from pkmodel.specs.loading import Source, Spec
+from pkmodel.specs.model import ModelSpec
+from pkmodel.specs.population import PopulationSpec
+from pkmodel.specs.protocol import ProtocolSpec
+from pkmodel.specs.scenario import Rule, ScenarioSpec
+from pkmodel.specs.yaml_tree import Document, Place, dotted, read_yaml
+
+S = TypeVar("S", bound=Spec)
+DrugMode = Literal["match", "own", "half"]
+
+KINDS: dict[str, type[Spec]] = {
+    "models": ModelSpec,
+    "protocols": ProtocolSpec,
+    "populations": PopulationSpec,
+    "scenarios": ScenarioSpec,
+}
+
+
+def load_model(source: Source) -> ModelSpec:
+    """A model by name, path or mapping. Raises InputError with every mistake of the file."""
+    return loading.load("models", source, ModelSpec)[0]
+
+
+def load_protocol(source: Source) -> ProtocolSpec:
+    """A protocol by name, path or mapping. Raises InputError with every mistake of the file."""
+    return loading.load("protocols", source, ProtocolSpec)[0]
+
+
+def load_population(source: Source) -> PopulationSpec:
+    """A population by name, path or mapping. Raises InputError with every mistake of the file."""
+    return loading.load("populations", source, PopulationSpec)[0]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a scenario refers to, with the file it came from."""
+
+    name: str
+    document: Document
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the file's text (of the mapping's form, where there is no file)."""
+        return hashlib.sha256((self.document.text or repr(self.document.tree)).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One arm of a scenario with its protocol and the models that it runs on."""
+
+    name: str
+    protocol: ProtocolSpec
+    models: tuple[ModelSpec, ...]
+    drug: DrugMode
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A scenario with everything it refers to; made by :func:`load_scenario`."""
+
+    id: str
+    spec: ScenarioSpec
+    arms: tuple[Arm, ...]
+    population: PopulationSpec
+    inputs: Mapping[str, Loaded]
+
+    def with_options(self, *, n: int | None = None, seed: int | None = None) -> Scenario:
+        """The scenario with another number of patients or seed. Raises InputError where they are not legal."""
+        changed = {key: value for key, value in (("n", n), ("seed", seed)) if value is not None}
+        if n is not None and not 1 <= n <= 100_000_000:
+            raise InputError(Problem(str(n), "a number of patients from 1 to 100,000,000", path="n"))
+        if seed is not None and not 0 <= seed < 2**63:
+            raise InputError(Problem(str(seed), "a seed from 0 to 2**63 - 1", path="seed"))
+        return replace(self, spec=self.spec.model_copy(update=changed))
+
+    def with_models(self, names: Sequence[str]) -> Scenario:
+        """The scenario with every arm on these models instead of its own."""
+        inputs = {key: item for key, item in self.inputs.items() if not key.startswith("model ")}
+        models = []
+        for name in names:
+            model, document = loading.load("models", name, ModelSpec)
+            models.append(model)
+            inputs[f"model {model.id}"] = Loaded(model.id, document)
+        arms = tuple(replace(arm, models=tuple(models)) for arm in self.arms)
+        changed = replace(self, arms=arms, inputs=inputs)
+        if problems := _cross_checks(changed):
+            raise InputError([problem.at(where="--model") for problem in problems])
+        return changed
+
+
+def load_scenario(source: Source) -> Scenario:
+    """A scenario by name, path or mapping, with its protocols, models and population.
+
+    Raises InputError with every mistake, in the scenario or in a file that it refers to.
+    """
+    spec, document = loading.load("scenarios", source, ScenarioSpec)
+    beside = document.path.parent if document.path else None
+    inputs: dict[str, Loaded] = {}
+    problems: list[Problem] = []
+    scenario_id = document.path.stem if document.path else "scenario"
+    inputs["scenario"] = Loaded(scenario_id, document)
+
+    def fetch(kind: str, name: object, cls: type[S], place: Place) -> S | None:
+        try:
+            if isinstance(name, dict):
+                inputs[f"{kind[:-1]} {dotted(place)}"] = Loaded(dotted(place), document)
+                return loading.check(document, cls, place)
+            found, file = loading.load(kind, str(name), cls, beside=beside)
+        except InputError as error:
+            at = {"where": document.name, "line": document.line(place), "path": dotted(place)}
+            problems.extend(problem if problem.where else problem.at(**at) for problem in error.problems)  # type: ignore[arg-type]
+            return None
+        label = found.id if isinstance(found, ModelSpec) else str(name)
+        inputs[f"{kind[:-1]} {label}"] = Loaded(label, file)
+        return found
+
+    population = fetch("populations", spec.population, PopulationSpec, ("population",))
+    shared: list[ModelSpec | None] = []
+    if spec.model is not None:
+        shared = [fetch("models", spec.model, ModelSpec, ("model",))]
+    elif spec.models is not None:
+        shared = [fetch("models", name, ModelSpec, ("models", index)) for index, name in enumerate(spec.models)]
+    arms = []
+    for name, arm in spec.arms.items():
+        protocol = fetch("protocols", arm.protocol, ProtocolSpec, ("arms", name, "protocol"))
+        own = shared if arm.model is None else [fetch("models", arm.model, ModelSpec, ("arms", name, "model"))]
+        if protocol is not None and None not in own:
+            arms.append(Arm(name, protocol, tuple(model for model in own if model is not None), arm.drug))
+    if problems or population is None:
+        raise InputError(problems)
+    scenario = Scenario(scenario_id, spec, tuple(arms), population, inputs)
+    if problems := _cross_checks(scenario):
+        raise InputError(
+            [item.at(where=document.name, line=document.line(loading.parts(item.path))) for item in problems]
+        )
+    return scenario
+
+
+def _cross_checks(scenario: Scenario) -> list[Problem]:
+    """What only shows once arms, models and rules are together."""
+    problems: list[Problem] = []
+    for arm in scenario.arms:
+        path = f"arms.{arm.name}"
+        for model in arm.models:
+            try:
+                drug_fraction(arm.protocol, model, arm.drug)
+            except InputError as error:
+                problems += [problem.at(path=f"{path}.{problem.path}") for problem in error.problems]
+            for route in arm.protocol.routes:
+                if route not in model.routes:
+                    problems.append(
+                        unknown_name(f"a route of {model.id}", route, model.routes, path=f"{path}.protocol")
+                    )
+            for index, rule in enumerate(scenario.spec.rules):
+                problems += _rule_checks(rule, f"rules[{index}]", model, len(arm.protocol.plan()), arm.name)
+            if scenario.spec.compare is not None:
+                problems += _output(model, scenario.spec.compare.output, "compare.output")
+    return list({(problem.path, problem.found): problem for problem in problems}.values())
+
+
+def _rule_checks(rule: Rule, path: str, model: ModelSpec, sessions: int, arm: str) -> list[Problem]:
+    problems = _output(model, rule.output, f"{path}.output")
+    if rule.window.kind == "sessions" and rule.window.last > sessions:
+        found, expected = str(rule.window), f"sessions 1 to {sessions}, which arm {arm} has"
+        problems.append(Problem(found, expected, path=f"{path}.window"))
+    if rule.window.kind == "between" and sessions < 2:
+        problems.append(Problem("between sessions", f"more than the one session of arm {arm}", path=f"{path}.window"))
+    return problems
+
+
+def _output(model: ModelSpec, name: str, path: str) -> list[Problem]:
+    try:
+        model.output(name, path=path)
+    except InputError as error:
+        return list(error.problems)
+    return []
+
+
+def drug_fraction(protocol: ProtocolSpec, model: ModelSpec, mode: DrugMode) -> tuple[float, list[str]]:
+    """The part of each dose that the model sees, and what to warn of.
+
+    ``match`` refuses a protocol of another drug (but warns only of esketamine on a racemic model); ``own`` gives
+    the stated mg as the model's own drug, to compare models; ``half`` gives an esketamine model half a racemate.
+    """
+    drugs = protocol.drugs
+    named = " and ".join(drugs)
+    if mode == "own":
+        return 1.0, [] if drugs == [model.drug] else [f"{named} doses are given as {model.drug} (drug: own)"]
+    if mode == "half":
+        if drugs != ["ketamine"] or model.drug != "esketamine":
+            found = f"drug: half with a {named} protocol on {model.id}"
+            raise InputError(Problem(found, "a ketamine protocol on an esketamine model", path="drug"))
+        return 0.5, [f"{model.id} sees the S half of each racemic dose (drug: half)"]
+    if drugs == [model.drug]:
+        return 1.0, []
+    if drugs == ["esketamine"] and model.drug == "ketamine":
+        return 1.0, [f"an esketamine protocol on the racemic model {model.id}"]
+    raise InputError(
+        Problem(
+            found=f"a protocol of {named} on {model.id}, a model of {model.drug}",
+            expected="a model of the same drug, or drug: own (the same mg of its own drug) or drug: half (the S half)",
+            path="model",
+        )
+    )
+
+
+#: Keys by which a file says what it is.
+_SIGNS = {"models": "compartments", "protocols": "phases", "scenarios": "arms", "populations": "sex"}
+
+
+def kind_of(document: Document) -> str:
+    """What a file is, by its keys. Raises InputError where it is none of the known kinds."""
+    for kind, sign in _SIGNS.items():
+        if sign in document.tree:
+            return kind
+    expected = ", ".join(f"{sign} (a {kind[:-1]})" for kind, sign in _SIGNS.items())
+    raise InputError(Problem(f"the keys {shown(', '.join(document.tree))}", f"one of {expected}", where=document.name))
+
+
+def check_file(path: Path) -> str:
+    """Check one file of any kind, with all that it refers to; the answer is its kind."""
+    document = read_yaml(path)
+    kind = kind_of(document)
+    loaders: dict[str, Callable[[Source], object]] = {
+        "models": load_model,
+        "protocols": load_protocol,
+        "populations": load_population,
+        "scenarios": load_scenario,
+    }
+    loaders[kind](path)
+    return kind[:-1]

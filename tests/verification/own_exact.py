@@ -1,0 +1,178 @@
+"""The cases of tests/reference/own_exact as the arrays that the kernels take.
+
+The numbers were calculated with 40 digits for this project; README.md of the reference folder says how. A case
+is a table of records in processing order, each with the amounts expected *after* it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pkmodel.core import crossing
+from pkmodel.core.linear import observe
+from pkmodel.schedule import EventList, Events
+from pkmodel.simulation import grid_steps
+
+Floats = NDArray[np.float64]
+
+FOLDER = Path(__file__).resolve().parent.parent / "reference" / "own_exact"
+#: Every case has both depots, whether a dose goes there or not; the disposition compartments follow.
+COMPARTMENTS = ("depot", "depot2", "central", "per1", "per2")
+DOSE, RESET, RESET_AND_DOSE = 1, 3, 4
+MODELLED_RATE, MODELLED_DURATION = -1, -2
+#: Room for crossing times; no case has nearly as many.
+ROOM = 32
+
+
+@dataclass(frozen=True)
+class Case:
+    """One case: its parameters (h, L), and its records with the values expected after each of them."""
+
+    name: str
+    parameters: dict[str, float]
+    records: pd.DataFrame
+
+    @property
+    def needs(self) -> str:
+        """What the case needs beyond doses and observations; empty where that is all."""
+        if (self.records["ss"] != 0).any():
+            return "steady state"
+        if self.records["evid"].isin([RESET, RESET_AND_DOSE]).any():
+            return "reset"
+        if (self.records["rate"] == MODELLED_RATE).any():
+            return "modelled rate"
+        return ""
+
+    @property
+    def compartments(self) -> tuple[str, ...]:
+        """The compartments of the model, in the order of the rate matrix."""
+        return COMPARTMENTS[: 2 + int(self.parameters["n_cmt"])]
+
+    @property
+    def volume(self) -> float:
+        """The volume of the central compartment: concentration is its amount over this."""
+        return self.parameters["V1"]
+
+    @property
+    def rates(self) -> Floats:
+        """The rate matrix (1, c, c), 1/h."""
+        value, position = self.parameters, {name: index for index, name in enumerate(self.compartments)}
+        flows = [
+            ("depot", "central", value["KA"]),
+            ("depot2", "central", value["KA2"]),
+            ("central", "", value["CL"] / value["V1"]),
+        ]
+        for name, flow, volume in (("per1", "Q2", "V2"), ("per2", "Q3", "V3")):
+            if name in position:
+                flows += [
+                    ("central", name, value[flow] / value["V1"]),
+                    (name, "central", value[flow] / value[volume]),
+                ]
+        matrix = np.zeros((1, len(position), len(position)))
+        for source, target, rate in flows:
+            matrix[0, position[source], position[source]] -= rate
+            if target:
+                matrix[0, position[target], position[source]] += rate
+        return matrix
+
+    def events(self, rows: int | None = None) -> Events:
+        """The doses of the first ``rows`` records (all by default), with all that they entail later."""
+        found = EventList(1)
+        records = self.records if rows is None else self.records.iloc[:rows]
+        for row in records[records["evid"] == DOSE].itertuples():
+            amount, compartment = row.f * row.amt, self.compartments.index(row.cmt)
+            for number in range(row.addl + 1):
+                time = row.time + number * row.ii + row.lag
+                if row.rate == 0:
+                    found.bolus(time, compartment, np.array([amount]))
+                else:  # of a given rate F shortens the duration, of a given duration it lowers the rate
+                    duration = row.dur if row.rate == MODELLED_DURATION else amount / row.rate
+                    found.infusion(time, duration, compartment, np.array([amount]))
+        return found.events()
+
+    def amounts(self) -> Floats:
+        """The engine's amounts (rows, c) after each record.
+
+        The engine reports a level after all that arrives at its instant. That holds for what a record implies
+        (additional and lagged doses, ends of infusions), but an explicit dose further down the table at the
+        same time has not been given yet, so such a record is seen with the doses up to its own row.
+        """
+        time, dosing = self.records["time"].to_numpy(), self.records["evid"].to_numpy() == DOSE
+        distinct, position = np.unique(time, return_inverse=True)
+        found = levels(self.rates, self.events(), distinct)[position]
+        for row in range(time.size):
+            if (dosing[row + 1 :] & (time[row + 1 :] == time[row])).any():
+                found[row] = levels(self.rates, self.events(row + 1), time[row : row + 1])[0]
+        return found
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """The figures of the central amount of one patient over one window (mg, h)."""
+
+    peak: float
+    time_of_peak: float
+    area: float
+    time_above: Floats
+    crossings: list[Floats]
+
+
+def levels(rates: Floats, events: Events, time: Floats) -> Floats:
+    """Amounts (t, c) of one patient at rising times."""
+    amounts = np.empty((1, time.size, rates.shape[1]))
+    observe(rates, *events.arrays(), time, *grid_steps(time), amounts)
+    return amounts[0]
+
+
+def scan(case: Case, start: float, end: float, thresholds: Floats) -> Scanned:
+    """Scan the central amount of a case from ``start`` to ``end`` against thresholds (mg)."""
+    count = thresholds.size
+    stats = np.empty((1, 1, 1, crossing.N_STATS))
+    above, first = np.empty((1, 1, 1, count)), np.empty((1, 1, 1, count))
+    crossings, n_crossings = np.full((1, 1, count, ROOM), np.nan), np.zeros((1, 1, count), dtype=np.int64)
+    crossing.scan(
+        case.rates,
+        *case.events().arrays(),
+        np.array([[start], [end]]),
+        np.array([case.compartments.index("central")], dtype=np.int64),
+        thresholds.reshape(1, count, 1),
+        stats,
+        above,
+        first,
+        crossings,
+        n_crossings,
+    )
+    figures = stats[0, 0, 0]
+    return Scanned(
+        peak=float(figures[crossing.PEAK]),
+        time_of_peak=float(figures[crossing.TIME_OF_PEAK]),
+        area=float(figures[crossing.AREA]),
+        time_above=above[0, 0, 0],
+        crossings=[crossings[0, 0, index, : n_crossings[0, 0, index]] for index in range(count)],
+    )
+
+
+def load() -> dict[str, Case]:
+    """Every case by name, in the order of the file."""
+    cases = pd.read_csv(FOLDER / "cases.csv")
+    records = pd.read_csv(FOLDER / "records.csv")
+    numbers = ["n_cmt", "CL", "V1", "Q2", "V2", "Q3", "V3", "KA", "KA2"]
+    tables = dict(list(records.groupby("case_id")))
+    return {
+        row["case_id"]: Case(
+            name=str(row["case_id"]),
+            parameters={name: float(row[name]) for name in numbers},
+            records=tables[row["case_id"]].sort_values("row").reset_index(drop=True),
+        )
+        for _, row in cases.iterrows()
+    }
+
+
+def metrics() -> pd.DataFrame:
+    """The exact figures: a line per case and threshold."""
+    return pd.read_csv(FOLDER / "metrics.csv", dtype={"continuous_crossings": str})
