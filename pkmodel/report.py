@@ -7,11 +7,9 @@ import os
 import platform
 import shutil
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,8 +75,6 @@ def run(
     if out is None:
         return studies.run(scenario, jobs=jobs, strict=strict, all_metrics=all_metrics, progress=progress)
     with _workplace(Path(out)) as folder:
-        # What the files need is imported while the kernels run: they do not hold the interpreter lock.
-        threading.Thread(target=import_module, args=("pkmodel.plots",), daemon=True).start()
         writer = _Writer(folder, studies.cases_of(scenario, all_metrics=all_metrics))
         try:
             study = studies.run(
@@ -328,7 +324,7 @@ def _write_figures(study: Study, folder: Path) -> None:
     from pkmodel import plots
 
     for name, figure in plots.figures(study).items():
-        figure.savefig(folder / name, dpi=130)
+        figure.savefig(folder / name, dpi=130, pil_kwargs={"compress_level": 4})
 
 
 def manifest(study: Study, command: str = "") -> dict[str, Any]:

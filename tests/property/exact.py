@@ -71,7 +71,10 @@ def exponential(matrix: Fixed, time: Fraction) -> Fixed:
 
 
 def course(rates: Floats, doses: Sequence[Dose], time: Sequence[float]) -> tuple[Floats, Floats]:
-    """Amounts (t, c) of one patient after each of the rising times, and their integrals (t, c) from the start."""
+    """Amounts (t, c) of one patient after each of the rising times, and their integrals since the time before.
+
+    The first integral starts at the first dose.
+    """
     size = len(rates)
     stops = sorted({*(dose.time for dose in doses), *(dose.end for dose in doses if dose.duration), *time})
     # [amounts | their integrals | 1]: the input, constant between two stops, stands in the last column.
@@ -94,5 +97,6 @@ def course(rates: Floats, doses: Sequence[Dose], time: Sequence[float]) -> tuple
                 system[dose.compartment, -1] -= int(Fraction(dose.rate) * ONE)
         found[now] = state
         last = now
-    table = floats(np.stack([found[moment] for moment in time]))
-    return table[:, :size], table[:, size:-1]
+    table = np.stack([found[moment] for moment in time])
+    areas = np.diff(table[:, size:-1], axis=0, prepend=fixed(np.zeros((1, size))))
+    return floats(table[:, :size]), floats(areas)

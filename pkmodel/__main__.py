@@ -1,0 +1,5 @@
+"""``python -m pkmodel``."""
+
+from pkmodel.cli import main
+
+main()

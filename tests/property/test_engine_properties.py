@@ -1,0 +1,545 @@
+"""What must hold for the exact kernels whatever the compartments, the doses and the times.
+
+Where a number is compared with its exact value the tolerance comes from the arithmetic, see :func:`slack`;
+where the same operations must be carried out the comparison is bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import exact
+import mpmath
+import numpy as np
+import pytest
+from exact import Dose, Floats
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from pkmodel.core import crossing
+from pkmodel.core.linear import observe
+from pkmodel.schedule import EventList, Events
+from pkmodel.simulation import grid_steps
+
+EPS = float(np.finfo(float).eps)
+#: Room for crossing times: far more than a sum of six exponentials between a handful of doses can have.
+ROOM = 64
+
+
+def examples(count: int) -> settings:
+    """The same examples in every run, and no limit on the time of one (the first may compile a kernel)."""
+    return settings(
+        max_examples=count, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.data_too_large]
+    )
+
+
+# ---------------------------------------------------------------------------------------------- the arithmetic
+
+
+def norm(rates: Floats) -> float:
+    """The 1-norm of a rate matrix: at most twice the fastest rate at which a compartment empties."""
+    return float(np.abs(rates).sum(axis=-2).max())
+
+
+def slack(rates: Floats, hours: Floats | float) -> Floats:
+    """The relative error that float64 allows a level, ``hours`` after the first dose.
+
+    A diagonal entry is a rounded sum of rates. An error of EPS in it moves a level by EPS * rate * hours, and
+    rounding in the chain of squares does the same, so EPS * norm * hours is the share of the matrix. Then each
+    stretch between stops costs one product per binary digit of its length, each with as many roundings as
+    there are compartments; errors of random sign: 32 EPS for the ten stretches or so of a case.
+    """
+    return EPS * (32.0 + norm(rates) * np.asarray(hours, dtype=float))
+
+
+def errors(found: Floats, expected: Floats, largest: float) -> Floats:
+    """Errors in the norm of the package: relative to the level, or to 1e-9 of the largest one where it is lower."""
+    return np.abs(found - expected) / np.maximum(np.abs(expected), 1e-9 * largest)
+
+
+# ------------------------------------------------------------------------------------------------- the kernels
+
+
+def block_events(patients: Sequence[Sequence[Dose]]) -> Events:
+    """Events of patients whose doses agree in kind and compartment, in their order."""
+    found = EventList(len(patients))
+    for doses in zip(*patients, strict=True):
+        time, amount = np.array([dose.time for dose in doses]), np.array([dose.amount for dose in doses])
+        if doses[0].duration:
+            found.infusion(time, np.array([dose.duration for dose in doses]), doses[0].compartment, amount)
+        else:
+            found.bolus(time, doses[0].compartment, amount)
+    return found.events()
+
+
+def block_levels(rates: Floats, patients: Sequence[Sequence[Dose]], time: Floats, *, grid: bool = False) -> Floats:
+    """Amounts (n, t, c) of a block; with ``grid`` its steps are taken by their own propagators."""
+    found = np.empty((len(rates), time.size, rates.shape[1]))
+    index, steps = grid_steps(time) if grid else (np.full(time.size, -1, dtype=np.int64), np.empty(0))
+    observe(rates, *block_events(patients).arrays(), time, index, steps, found)
+    return found
+
+
+def levels(rates: Floats, doses: Sequence[Dose], time: Sequence[float] | Floats, *, grid: bool = False) -> Floats:
+    """Amounts (t, c) of one patient."""
+    return block_levels(rates[None], [doses], np.asarray(time, dtype=float), grid=grid)[0]
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """What ``crossing.scan`` fills, as it is."""
+
+    stats: Floats
+    time_above: Floats
+    first_crossing: Floats
+    crossings: Floats
+    n_crossings: Floats
+
+    def crossing_times(self, threshold: int) -> list[float]:
+        """Crossings of one threshold by the only output of the only patient."""
+        assert self.n_crossings[0, 0, threshold] <= ROOM
+        return self.crossings[0, 0, threshold, : self.n_crossings[0, 0, threshold]].tolist()
+
+
+def block_scan(
+    rates: Floats,
+    patients: Sequence[Sequence[Dose]],
+    boundary: Sequence[float],
+    outputs: Sequence[int],
+    thresholds: Sequence[float] = (),
+) -> Scanned:
+    """Scan a block; every output of every patient has the same thresholds."""
+    size, intervals, count, limits = len(patients), len(boundary) - 1, len(outputs), len(thresholds)
+    found = Scanned(
+        stats=np.full((size, intervals, count, crossing.N_STATS), np.nan),
+        time_above=np.full((size, intervals, count, limits), np.nan),
+        first_crossing=np.full((size, intervals, count, limits), np.nan),
+        crossings=np.full((size, count, limits, ROOM), np.nan),
+        n_crossings=np.full((size, count, limits), -1, dtype=np.int64),
+    )
+    crossing.scan(
+        rates,
+        *block_events(patients).arrays(),
+        np.asarray(boundary, dtype=float)[:, None],
+        np.array(outputs, dtype=np.int64),
+        np.tile(np.asarray(thresholds, dtype=float)[None, :, None], (count, 1, size)),
+        found.stats,
+        found.time_above,
+        found.first_crossing,
+        found.crossings,
+        found.n_crossings,
+    )
+    return found
+
+
+# ---------------------------------------------------------------------------------------------- the strategies
+
+
+def powers(low: float, high: float) -> st.SearchStrategy[float]:
+    """Numbers spread over decades, from 10**low to 10**high."""
+    return st.floats(low, high).map(lambda exponent: 10.0**exponent)
+
+
+@st.composite
+def networks(draw: st.DrawFn, *, size: int = 0, closed: bool = False, fastest: float = 2.0) -> Floats:
+    """A rate matrix of one to six compartments (or ``size``), cycles and dead ends included.
+
+    A few rates come again and again, so that equal ones (defective matrices) are common.
+    """
+    count = size or draw(st.integers(1, 6))
+    rate = st.one_of(st.just(0.0), st.sampled_from([0.25, 1.0, 8.0]), powers(-3.0, fastest))
+    matrix = np.zeros((count, count))
+    for source in range(count):
+        for target in range(count):
+            flow = 0.0 if closed and source == target else draw(rate)
+            matrix[source, source] -= flow
+            if source != target:
+                matrix[target, source] += flow
+    return matrix
+
+
+@st.composite
+def courses(draw: st.DrawFn, compartments: int, *, most: int = 3) -> list[Dose]:
+    """One to ``most`` doses in the first day: boluses over six decades, infusions at rates within one.
+
+    A port holds the sum of the rates that pour into it, so what is left when the larger of two ends is known
+    to EPS of the larger: infusions that overlap in one compartment are therefore of comparable rates here.
+    """
+    found = []
+    for _ in range(draw(st.integers(1, most))):
+        time, into = draw(st.floats(0.0, 24.0)), draw(st.integers(0, compartments - 1))
+        if draw(st.booleans()):
+            found.append(Dose(time, into, draw(powers(-3.0, 3.0))))
+        else:
+            duration = draw(st.floats(0.05, 12.0))
+            found.append(Dose(time, into, draw(st.floats(1.0, 8.0)) * duration, duration))
+    return found
+
+
+def dyadic(low: int, high: int) -> st.SearchStrategy[float]:
+    """Times in whole 64ths of an hour, whose sums and differences are exact."""
+    return st.integers(64 * low, 64 * high).map(lambda count: count / 64.0)
+
+
+def first(doses: Sequence[Dose]) -> float:
+    """The time of the first dose."""
+    return min(dose.time for dose in doses)
+
+
+def stops(doses: Sequence[Dose]) -> set[float]:
+    """Every time at which something begins or ends."""
+    return {dose.time for dose in doses} | {dose.end for dose in doses if dose.duration}
+
+
+LATER = st.lists(st.floats(0.0, 200.0), min_size=1, max_size=4, unique=True)
+
+
+# -------------------------------------------------------------------------------------------- exact solutions
+
+
+@pytest.mark.parametrize(
+    ("matrix", "time"),
+    [
+        ([[-3.0]], 2.5),
+        ([[-1.0, 0.0, 0.0], [1.0, -1.0, 0.0], [0.0, 1.0, -1.0]], 7.1),  # a transit chain: one eigenvalue, defective
+        ([[-400.0, 0.0, 1.0], [400.0, -0.013, 0.0], [0.0, 0.013, -1.0]], 24.3),  # a cycle, stiff
+    ],
+)
+def test_the_oracle_agrees_with_mpmath(matrix: list[list[float]], time: float) -> None:
+    """The integer exponential and mpmath's at 60 digits differ by less than 1e-50."""
+    found = exact.exponential(exact.fixed(matrix), Fraction(time))
+    with mpmath.workdps(60):
+        expected = mpmath.expm(mpmath.matrix(matrix) * mpmath.mpf(time))
+        for (row, column), value in np.ndenumerate(found):
+            assert abs(mpmath.mpf(value) / exact.ONE - expected[row, column]) < mpmath.mpf(10) ** -50
+
+
+@examples(60)
+@given(data=st.data(), rates=networks(), later=LATER)
+def test_networks_against_exact_levels(data: st.DataObject, rates: Floats, later: list[float]) -> None:
+    """Every compartment of any network is exact to what float64 allows, at every stop and between."""
+    doses = data.draw(courses(len(rates)))
+    time = sorted({*later, *stops(doses)})
+    expected, _ = exact.course(rates, doses, time)
+    found = levels(rates, doses, time)
+    allowed = slack(rates, np.maximum(np.array(time) - first(doses), 0.0))
+    assert (errors(found, expected, expected.max()).max(axis=1) <= allowed).all()
+    assert (found >= 0.0).all()
+
+
+@pytest.mark.parametrize("on_grid", [True, False])
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        pytest.param([[-300.0, 0.0], [300.0, -0.03]], id="fast depot, slow body"),
+        pytest.param([[-100.01, 0.01], [0.01, -0.01]], id="fast body, slow deep store"),
+        pytest.param([[-0.02, 0.0], [0.02, -200.0]], id="slow body, fast effect site"),
+    ],
+)
+def test_a_slow_compartment_beside_a_fast_one(matrix: list[list[float]], on_grid: bool) -> None:
+    """Rates 1e4 apart, over four weeks: the slow compartment keeps its digits, on a daily grid and in leaps.
+
+    EPS * norm * hours would be 1e-11 to 9e-11 here. But a slow diagonal entry is kept as its distance from 1,
+    which makes the error one of the slow rate: EPS * slow * hours, at most 20 EPS, and the roundings of 28 steps.
+    """
+    rates, time = np.array(matrix), 24.0 * np.arange(29)
+    with mpmath.workdps(50):
+        day = mpmath.expm(mpmath.matrix(matrix) * 24)
+        state = mpmath.matrix([100.0, 0.0])
+        expected = [state]
+        for _ in range(28):
+            state = day * state
+            expected.append(state)
+        exactly = np.array([[float(state[0]), float(state[1])] for state in expected])
+    dose = [Dose(0.0, 0, 100.0)]
+    if on_grid:
+        index, _ = grid_steps(time)
+        assert (index[1:] == 0).all()
+        found = levels(rates, dose, time, grid=True)
+    else:
+        found = np.concatenate([levels(rates, dose, [moment]) for moment in time])
+    slow = float(np.abs(np.diag(rates)).min())
+    allowed = EPS * (8.0 + np.arange(29) + slow * time)
+    # No allowance for low levels: even 1e-21 of the dose is right to this many digits.
+    assert (np.abs(found - exactly).max(axis=1) <= allowed * np.abs(exactly).max(axis=1)).all()
+    assert (np.abs(found - exactly) <= allowed[:, None] * exactly)[:, exactly[-1] > 0.0].all()
+
+
+# ------------------------------------------------------------------------------------------------- invariants
+
+
+@examples(40)
+@given(data=st.data(), rates=networks(), later=LATER, doublings=st.integers(-40, 40), decades=st.integers(-12, 12))
+def test_levels_are_proportional_to_the_dose(
+    data: st.DataObject, rates: Floats, later: list[float], doublings: int, decades: int
+) -> None:
+    """Bit for bit for a power of two, which changes no mantissa; to rounding for a power of ten."""
+    doses = data.draw(courses(len(rates)))
+    time = sorted({*later, *stops(doses)})
+    base = levels(rates, doses, time)
+    doubled = levels(rates, [replace(dose, amount=dose.amount * 2.0**doublings) for dose in doses], time)
+    seen = base > 1e-250  # below, a denormal number on the way may have lost bits
+    assert (doubled[seen] == base[seen] * 2.0**doublings).all()
+    scaled = levels(rates, [replace(dose, amount=dose.amount * 10.0**decades) for dose in doses], time)
+    allowed = 2.0 * slack(rates, np.maximum(np.array(time) - first(doses), 0.0))  # both sides have their error
+    assert (errors(scaled / 10.0**decades, base, base.max()).max(axis=1) <= allowed).all()
+
+
+@examples(40)
+@given(data=st.data(), rates=networks(), later=LATER)
+def test_doses_superpose(data: st.DataObject, rates: Floats, later: list[float]) -> None:
+    """Two courses given together are the sum of the two given alone."""
+    one, other = data.draw(courses(len(rates))), data.draw(courses(len(rates)))
+    time = sorted({*later, *stops(one), *stops(other)})
+    together, apart = levels(rates, [*one, *other], time), levels(rates, one, time) + levels(rates, other, time)
+    hours = np.maximum(np.array(time) - min(first(one), first(other)), 0.0)
+    # Both sides have their error; nothing is negative, so a sum has no larger relative error than its parts.
+    assert (errors(together, apart, apart.max()).max(axis=1) <= 2.0 * slack(rates, hours)).all()
+
+
+@examples(40)
+@given(data=st.data(), rates=networks(), shift=dyadic(-1000, 10000), grid=st.booleans())
+def test_a_later_course_is_the_same_course(data: st.DataObject, rates: Floats, shift: float, grid: bool) -> None:
+    """Moving doses and times together changes no bit, where the moved times are exact."""
+    doses = [
+        replace(dose, time=data.draw(dyadic(0, 24)), duration=data.draw(dyadic(1, 6)) if dose.duration else 0.0)
+        for dose in data.draw(courses(len(rates)))
+    ]
+    time = data.draw(dyadic(0, 4)) + data.draw(st.sampled_from([0.25, 1.0, 2.5])) * np.arange(40)
+    later = [replace(dose, time=dose.time + shift) for dose in doses]
+    assert (levels(rates, later, time + shift, grid=grid) == levels(rates, doses, time, grid=grid)).all()
+
+
+@examples(40)
+@given(data=st.data(), rates=networks(closed=True, fastest=1.0), later=st.lists(st.floats(0.0, 48.0), max_size=4))
+def test_without_elimination_nothing_is_lost(data: st.DataObject, rates: Floats, later: list[float]) -> None:
+    """What was given is in the body, to 1e-12: rates of at most 50 /h from a compartment, for two days.
+
+    EPS * norm * hours is 1e-12 for the fastest of these; its roundings do not all point one way.
+    """
+    doses = data.draw(courses(len(rates)))
+    time = np.array(sorted({*later, *stops(doses)}))
+    delivered = np.zeros(time.size)
+    for dose in doses:
+        if dose.duration:
+            delivered += dose.rate * np.clip(time - dose.time, 0.0, dose.end - dose.time)
+        else:
+            delivered += dose.amount * (time >= dose.time)
+    held = levels(rates, doses, time).sum(axis=1)
+    assert (np.abs(held - delivered) <= 1e-12 * delivered).all()
+
+
+@examples(40)
+@given(
+    data=st.data(),
+    rates=networks(),
+    later=LATER,
+    start=st.floats(0.0, 24.0),
+    parts=st.lists(st.floats(0.05, 6.0), min_size=2, max_size=4),
+    rate=st.floats(0.5, 50.0),
+)
+def test_infusions_in_a_row_are_one_long_infusion(
+    data: st.DataObject, rates: Floats, later: list[float], start: float, parts: list[float], rate: float
+) -> None:
+    """The instant at which one infusion ends and the next begins leaves no trace, and nothing pours on after."""
+    into = data.draw(st.integers(0, len(rates) - 1))
+    row, begin = [], start
+    for part in parts:
+        row.append(Dose(begin, into, rate * part, part))
+        begin = row[-1].end
+    whole = Dose(start, into, rate * (begin - start), begin - start)
+    time = sorted({*later, *stops(row), whole.end})
+    split, long = levels(rates, row, time), levels(rates, [whole], time)
+    # Where an infusion ends is rounded: EPS / 2 of the time, which counts as much as a rate's error over it does.
+    hours = np.array(time)
+    assert (errors(split, long, long.max()).max(axis=1) <= 2.0 * slack(rates, hours)).all()
+
+
+@examples(25)
+@given(data=st.data(), count=st.integers(2, 5), compartments=st.integers(1, 6), order=st.randoms(use_true_random=False))
+def test_a_patient_is_the_same_in_any_company(data: st.DataObject, count: int, compartments: int, order: object) -> None:
+    """Alone, together or in another order: the same bits, from both kernels, with times shared or not."""
+    rates = np.stack([data.draw(networks(size=compartments)) for _ in range(count)])
+    shared = data.draw(courses(compartments))
+    patients = []
+    for _ in range(count):
+        late = data.draw(st.floats(0.0, 3.0))
+        times = data.draw(st.floats(0.1, 10.0))
+        patients.append([replace(dose, time=dose.time + late, amount=dose.amount * times) for dose in shared])
+    if data.draw(st.booleans()):  # all at the same times: one column of times for the block
+        patients = [
+            [replace(dose, time=common.time) for dose, common in zip(doses, shared, strict=True)] for doses in patients
+        ]
+    time, edges, outputs = np.arange(0.0, 40.0, 0.5), [0.3, 11.0, 60.0], list(range(compartments))
+    together = block_levels(rates, patients, time, grid=True)
+    figures = block_scan(rates, patients, edges, outputs, [0.7, 20.0])
+    mixed = list(range(count))
+    order.shuffle(mixed)  # type: ignore[attr-defined]
+    shuffled = block_levels(rates[mixed], [patients[number] for number in mixed], time, grid=True)
+    assert (shuffled == together[mixed]).all()
+    for number in range(count):
+        alone = block_levels(rates[number : number + 1], [patients[number]], time, grid=True)
+        assert (alone[0] == together[number]).all()
+        single = block_scan(rates[number : number + 1], [patients[number]], edges, outputs, [0.7, 20.0])
+        for name in ("stats", "time_above", "first_crossing", "crossings", "n_crossings"):
+            np.testing.assert_array_equal(getattr(single, name)[0], getattr(figures, name)[number], err_msg=name)
+
+
+@examples(40)
+@given(
+    data=st.data(),
+    rates=networks(),
+    day=st.sampled_from([0, 7, 365]),
+    start=st.floats(0.0, 30.0),
+    step=st.floats(0.01, 3.0),
+)
+def test_a_grid_is_as_exact_as_any_times(
+    data: st.DataObject, rates: Floats, day: int, start: float, step: float
+) -> None:
+    """The step of a grid has its own propagator; the levels are those of the chain of squares, a year on too."""
+    doses = [replace(dose, time=dose.time + 24.0 * day) for dose in data.draw(courses(len(rates)))]
+    time = (24.0 * day + start) + step * np.arange(120)
+    index, steps = grid_steps(time)
+    assert (index[1:] >= 0).all()
+    assert steps.size == 1
+    on_grid, anywhere = levels(rates, doses, time, grid=True), levels(rates, doses, time)
+    largest = levels(rates, doses, sorted(stops(doses))).max()
+    # Both sides have their error, and 120 products; a time is rounded to EPS of itself, which moves a level by
+    # its slope: at most `norm` on the way down, and on the way up size / step (a power of the time since a dose).
+    rounding = EPS * time.max() * (norm(rates) + len(rates) / step)
+    allowed = 2.0 * slack(rates, np.maximum(time - first(doses), 0.0)) + EPS * 120.0 + rounding
+    assert (errors(on_grid, anywhere, largest).max(axis=1) <= allowed).all()
+
+
+@pytest.mark.parametrize("day", [0, 7, 100, 365])
+@pytest.mark.parametrize("minutes", [1.0, 5.0])
+def test_a_grid_does_not_drift(day: int, minutes: float) -> None:
+    """A day on a grid that starts late in a course: no step is longer or shorter than it should be.
+
+    Levels fall by exp(-0.5 t), exactly. Each product is one rounding, of half an EPS at most; the times are
+    rounded to EPS of themselves, which counts once, not once per step.
+    """
+    start, rate = 24.0 * day, 0.5
+    time = start + minutes / 60.0 * np.arange(int(24 * 60 / minutes) + 1)
+    found = levels(np.array([[-rate]]), [Dose(start, 0, 1.0)], time, grid=True)[:, 0]
+    allowed = EPS * (4.0 + 0.5 * np.arange(time.size) + 2.0 * rate * time)
+    assert (np.abs(found / np.exp(-rate * (time - start)) - 1.0) <= allowed).all()
+
+
+# ----------------------------------------------------------------------------------------- figures inside steps
+
+
+def samples(doses: Sequence[Dose], low: float, high: float) -> Floats:
+    """Times from ``low`` to ``high``, dense behind every stop, where something fast may happen."""
+    behind = np.geomspace(1e-4, 250.0, 160)
+    every = np.concatenate([[low, high], *(stop + behind for stop in sorted({low, *stops(doses)}))])
+    return np.unique(every[(every >= low) & (every <= high)])
+
+
+@examples(40)
+@given(data=st.data(), rates=networks(), width=st.floats(0.5, 100.0), inside=st.floats(0.05, 0.95))
+def test_areas_and_ends_are_exact(data: st.DataObject, rates: Floats, width: float, inside: float) -> None:
+    """Area, first and last level of every compartment over two windows, against the exact integral."""
+    doses = data.draw(courses(len(rates)))
+    low = data.draw(st.floats(0.0, 24.0))
+    edges = [low, low + inside * width, low + width]
+    assume(not stops(doses) & set(edges))  # at an edge the kernel and the oracle stand on different sides
+    amounts, areas = exact.course(rates, doses, edges)
+    found = block_scan(rates[None], [doses], edges, range(len(rates))).stats[0]
+    largest, _ = exact.course(rates, doses, sorted(stops(doses)))
+    allowed = slack(rates, max(edges[-1] - first(doses), 0.0))
+    top = max(largest.max(), amounts.max())
+    assert (errors(found[:, :, crossing.START], amounts[:-1], top) <= allowed).all()
+    assert (errors(found[:, :, crossing.END], amounts[1:], top) <= allowed).all()
+    for interval in range(2):
+        span = edges[interval + 1] - edges[interval]
+        assert (errors(found[interval, :, crossing.AREA], areas[interval + 1], top * span) <= allowed).all()
+
+
+@examples(60)
+@given(data=st.data(), rates=networks(), width=st.floats(0.5, 150.0))
+def test_no_level_is_above_the_peak(data: st.DataObject, rates: Floats, width: float) -> None:
+    """The peak is the level at its time, and no sample is higher, in every compartment."""
+    doses = data.draw(courses(len(rates)))
+    low = data.draw(st.one_of(st.just(first(doses)), st.floats(0.0, 24.0)))
+    edges = [low, low + width]
+    assume(edges[1] not in stops(doses))
+    found = block_scan(rates[None], [doses], edges, range(len(rates))).stats[0, 0]
+    peak, when = found[:, crossing.PEAK], found[:, crossing.TIME_OF_PEAK]
+    assert ((when >= edges[0]) & (when <= edges[1])).all()
+    time = samples(doses, *edges)
+    sampled = levels(rates, doses, time)
+    hours = max(edges[1] - first(doses), 0.0)
+    largest = sampled.max()
+    allowed = 2.0 * slack(rates, hours)  # both sides have their error
+    assert (sampled.max(axis=0) - peak <= allowed * np.maximum(peak, 1e-9 * largest)).all()
+    reached, _ = exact.course(rates, doses, sorted(set(when)))
+    at = reached[np.searchsorted(sorted(set(when)), when), np.arange(len(rates))]
+    # The slope is 0 at a peak, so that a time rounded to EPS costs nothing; at a kink the time is a stop's own.
+    assert (errors(at, peak, largest) <= allowed).all()
+
+
+@examples(60)
+@given(
+    data=st.data(), rates=networks(), width=st.floats(0.5, 150.0), share=st.floats(0.01, 0.99), cut=st.floats(0.1, 0.9)
+)
+def test_crossings_split_the_course_into_above_and_below(
+    data: st.DataObject, rates: Floats, width: float, share: float, cut: float
+) -> None:
+    """Every crossing is one, none is missing, and time above and first crossing follow from them."""
+    doses = data.draw(courses(len(rates)))
+    into = data.draw(st.integers(0, len(rates) - 1))
+    low = data.draw(st.one_of(st.just(first(doses)), st.floats(0.0, 24.0)))
+    edges = [low, low + width]
+    assume(edges[1] not in stops(doses))
+    peak = float(block_scan(rates[None], [doses], edges, [into]).stats[0, 0, 0, crossing.PEAK])
+    limit = share * peak
+    assume(limit > 0.0)
+    found = block_scan(rates[None], [doses], edges, [into], [limit])
+    times = found.crossing_times(0)
+    assert times == sorted(times)
+    assert all(edges[0] <= moment <= edges[1] for moment in times)
+
+    # The level at a crossing is the threshold, but for the rounding of the level and of the time (slope x time).
+    hours = max(edges[1] - first(doses), 0.0)
+    if times:
+        reached, _ = exact.course(rates, doses, times)
+        for moment, state in zip(times, reached, strict=True):
+            pouring = sum(dose.rate for dose in doses if dose.duration and dose.compartment == into and on(dose, moment))
+            slope = abs(float(rates[into] @ state) + pouring)
+            assert abs(state[into] - limit) <= slack(rates, hours) * limit + 4.0 * EPS * moment * slope
+
+    # Between crossings, doses and edges a level stays on one side, that of the middle.
+    marks = sorted({*edges, *times, *(stop for stop in stops(doses) if edges[0] < stop < edges[1])})
+    middle = [0.5 * (begin + end) for begin, end in zip(marks, marks[1:], strict=False)]
+    side = levels(rates, doses, middle)[:, into] - limit
+    doubtful = np.abs(side) <= 4.0 * slack(rates, hours) * limit  # it touches the threshold, or a piece of no length
+    above = side > 0.0
+    lengths = np.diff(marks)
+    expected = float(lengths[above].sum())
+    # Times are rounded to EPS of themselves, at both ends of every piece.
+    tolerance = 2.0 * EPS * edges[1] * len(marks) + float(lengths[doubtful].sum())
+    assert abs(found.time_above[0, 0, 0, 0] - expected) <= tolerance
+    if not doubtful.any():
+        begin = marks[int(np.argmax(above))] if above.any() else np.inf
+        first_time = found.first_crossing[0, 0, 0, 0]
+        assert first_time == begin or abs(first_time - begin) <= 2.0 * EPS * edges[1]
+        time = samples(doses, *edges)
+        sampled = levels(rates, doses, time)[:, into] - limit
+        clear = (np.abs(sampled) > 4.0 * slack(rates, hours) * limit) & ~np.isin(time, marks)
+        piece = np.searchsorted(marks, time) - 1
+        assert ((sampled > 0.0) == above[np.clip(piece, 0, len(above) - 1)])[clear].all()
+
+    # A window cut in two has the same figures.
+    halves = block_scan(rates[None], [doses], [edges[0], low + cut * width, edges[1]], [into], [limit])
+    assert halves.stats[0, :, 0, crossing.PEAK].max() == pytest.approx(peak, rel=2.0 * float(slack(rates, hours)), abs=0)
+    assert halves.time_above[0, :, 0, 0].sum() == pytest.approx(
+        found.time_above[0, 0, 0, 0], rel=0, abs=tolerance + 4.0 * EPS * edges[1]
+    )
+
+
+def on(dose: Dose, moment: float) -> bool:
+    """Whether an infusion is running at a moment."""
+    return dose.time <= moment < dose.end
