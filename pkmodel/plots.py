@@ -117,8 +117,8 @@ def bands(study: Study, arm: str, output: str = "parent", *, model: str | None =
                 )
                 ax.plot((moment - 0.06 * span, moment + 0.06 * span), (limit.level,) * 2, color=_LIMIT, linewidth=2)
         else:
-            ends = ((limit.first - 1) * pitch, (limit.last - 1) * pitch + span)
-            ax.plot(ends, (limit.level, limit.level), color=_LIMIT, linewidth=1.2, linestyle=style)
+            across = ((limit.first - 1) * pitch, (limit.last - 1) * pitch + span)
+            ax.plot(across, (limit.level, limit.level), color=_LIMIT, linewidth=1.2, linestyle=style)
     ax.set_ylim(0, max([highest, *near]) * 1.2)
     ax.set_xlim(-0.02 * pitch, len(plan) * pitch - span * _GAP + 0.02 * pitch)
     _session_ticks(ax, [planned.start for planned in plan], pitch, span)

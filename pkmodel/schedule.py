@@ -295,30 +295,27 @@ def _covariate(values: Mapping[str, Floats], name: str) -> Floats:
 
 
 def course_for(protocol: ProtocolSpec, values: Mapping[str, Floats] | None) -> list[dict[str, object]]:
-    """The course as a table: one row per session; with one patient's covariates, in mg and devices."""
+    """The course as a table: one row per session; with one patient's covariates, in mg, with every adjustment."""
     rows: list[dict[str, object]] = []
     for planned in protocol.plan():
         how = f"over {clock(planned.over)}" if planned.over else "at once"
         if planned.device is not None:
             how = f"devices of {planned.device.strength.text}, {clock(planned.device.pause)} apart"
-        row: dict[str, object] = {
-            "session": planned.index,
-            "day": f"{planned.start / 24 + 1:g}",
-            "phase": planned.phase,
-            "route": planned.route,
-            "dose": planned.dose.text,
-            "how": how,
-        }
+        row: dict[str, object] = {"session": planned.index, "day": f"{planned.start / 24 + 1:g}"}
+        row |= {"phase": planned.phase, "route": planned.route, "dose": planned.dose.text}
         if values is not None:
             given = _dose_of(planned, values, 1)
-            row["given_mg"] = float(f"{given.given[0]:.6g}")
             why = []
-            if given.dosing_weight is not None:
+            if given.dosing_weight is not None and given.dosing_weight[0] != values["weight"][0]:
                 why.append(f"dosing weight {given.dosing_weight[0]:.4g} kg")
-            why += ["capped"] if given.capped[0] else []
-            why += ["rounded"] if given.rounded[0] else []
+            if given.capped[0]:
+                why.append(f"capped from {given.asked[0]:.4g} mg")
+            if given.rounded[0]:
+                why.append("rounded" if given.capped[0] else f"rounded from {given.asked[0]:.4g} mg")
+            row["given_mg"] = float(f"{given.given[0]:.6g}")
             if given.devices is not None:
                 row["devices"] = int(given.devices[0])
-            row["why"] = ", ".join(why)
+            how += f" ({', '.join(why)})" if why else ""
+        row["how"] = how
         rows.append(row)
     return rows

@@ -231,6 +231,5 @@ def compact(value: float, unit: str, digits: int = 4) -> str:
 
 def clock(hours: float) -> str:
     """A duration as people read it: minutes below two hours, then hours, then days."""
-    if abs(hours) < 2:
-        return compact(hours, "min")
-    return compact(hours, "h") if abs(hours) < 96 else compact(hours, "d")
+    unit = "min" if abs(hours) < 2 else "h" if abs(hours) < 96 else "d"
+    return compact(hours, unit, digits=3)

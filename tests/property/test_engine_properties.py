@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import pairwise
+from random import Random
 
 import exact
 import mpmath
@@ -358,8 +360,12 @@ def test_infusions_in_a_row_are_one_long_infusion(
 
 
 @examples(25)
-@given(data=st.data(), count=st.integers(2, 5), compartments=st.integers(1, 6), order=st.randoms(use_true_random=False))
-def test_a_patient_is_the_same_in_any_company(data: st.DataObject, count: int, compartments: int, order: object) -> None:
+@given(
+    data=st.data(), count=st.integers(2, 5), compartments=st.integers(1, 6), shuffle=st.randoms(use_true_random=False)
+)
+def test_a_patient_is_the_same_in_any_company(
+    data: st.DataObject, count: int, compartments: int, shuffle: Random
+) -> None:
     """Alone, together or in another order: the same bits, from both kernels, with times shared or not."""
     rates = np.stack([data.draw(networks(size=compartments)) for _ in range(count)])
     shared = data.draw(courses(compartments))
@@ -376,7 +382,7 @@ def test_a_patient_is_the_same_in_any_company(data: st.DataObject, count: int, c
     together = block_levels(rates, patients, time, grid=True)
     figures = block_scan(rates, patients, edges, outputs, [0.7, 20.0])
     mixed = list(range(count))
-    order.shuffle(mixed)  # type: ignore[attr-defined]
+    shuffle.shuffle(mixed)
     shuffled = block_levels(rates[mixed], [patients[number] for number in mixed], time, grid=True)
     assert (shuffled == together[mixed]).all()
     for number in range(count):
@@ -507,13 +513,15 @@ def test_crossings_split_the_course_into_above_and_below(
     if times:
         reached, _ = exact.course(rates, doses, times)
         for moment, state in zip(times, reached, strict=True):
-            pouring = sum(dose.rate for dose in doses if dose.duration and dose.compartment == into and on(dose, moment))
+            pouring = sum(
+                dose.rate for dose in doses if dose.duration and dose.compartment == into and on(dose, moment)
+            )
             slope = abs(float(rates[into] @ state) + pouring)
             assert abs(state[into] - limit) <= slack(rates, hours) * limit + 4.0 * EPS * moment * slope
 
     # Between crossings, doses and edges a level stays on one side, that of the middle.
     marks = sorted({*edges, *times, *(stop for stop in stops(doses) if edges[0] < stop < edges[1])})
-    middle = [0.5 * (begin + end) for begin, end in zip(marks, marks[1:], strict=False)]
+    middle = [0.5 * (begin + end) for begin, end in pairwise(marks)]
     side = levels(rates, doses, middle)[:, into] - limit
     doubtful = np.abs(side) <= 4.0 * slack(rates, hours) * limit  # it touches the threshold, or a piece of no length
     above = side > 0.0
@@ -534,7 +542,9 @@ def test_crossings_split_the_course_into_above_and_below(
 
     # A window cut in two has the same figures.
     halves = block_scan(rates[None], [doses], [edges[0], low + cut * width, edges[1]], [into], [limit])
-    assert halves.stats[0, :, 0, crossing.PEAK].max() == pytest.approx(peak, rel=2.0 * float(slack(rates, hours)), abs=0)
+    assert halves.stats[0, :, 0, crossing.PEAK].max() == pytest.approx(
+        peak, rel=2.0 * float(slack(rates, hours)), abs=0
+    )
     assert halves.time_above[0, :, 0, 0].sum() == pytest.approx(
         found.time_above[0, 0, 0, 0], rel=0, abs=tolerance + 4.0 * EPS * edges[1]
     )

@@ -1,0 +1,200 @@
+"""``pkmodel run``, ``simulate`` and ``check``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pkmodel import console
+from pkmodel.cli import library
+from pkmodel.cli.options import Age, Ancestry, Height, JsonFlag, Sex, Weight, patient_of
+from pkmodel.console import NOT_FOR_CARE
+from pkmodel.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from pkmodel.simulation import Result
+
+app = typer.Typer(
+    help=f"Simulate ketamine and esketamine dosing. {NOT_FOR_CARE}",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(library.models, name="models")
+app.add_typer(library.protocols, name="protocols")
+app.add_typer(library.scenarios, name="scenarios")
+app.add_typer(library.populations, name="populations")
+
+
+class FailOn(StrEnum):
+    """Which verdicts make ``run`` end with exit code 1."""
+
+    broken = "broken"
+    undecided = "undecided"
+
+
+class Engine(StrEnum):
+    """How levels are computed."""
+
+    propagator = "propagator"
+
+
+class Metrics(StrEnum):
+    """What metrics.parquet holds."""
+
+    rules = "rules"
+    all = "all"
+
+
+class Drug(StrEnum):
+    """How a protocol's drug meets the model's."""
+
+    match = "match"
+    own = "own"
+    half = "half"
+
+
+@app.command()
+def run(
+    scenario: Annotated[str, typer.Argument(help="Name of a scenario, or path of a scenario file.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Directory for the files [results/SCENARIO].")
+    ] = None,
+    n: Annotated[int | None, typer.Option("--n", help="Number of patients, instead of the scenario's.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed, instead of the scenario's.")] = None,
+    jobs: Annotated[int, typer.Option(help="Threads; the result does not depend on it.")] = 1,
+    model: Annotated[list[str] | None, typer.Option(help="Model for every arm; may be repeated.")] = None,
+    engine: Annotated[Engine, typer.Option(help="How levels are computed.")] = Engine.propagator,
+    metrics: Annotated[Metrics, typer.Option(help="Metrics to write: those of the rules, or all.")] = Metrics.rules,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse what is outside a model's range.")] = False,
+    fail_on: Annotated[
+        FailOn | None, typer.Option(help="Exit with 1 on such a verdict (undecided: on either).")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Run a scenario: virtual patients through every arm, held against its rules."""
+    from pkmodel import report
+    from pkmodel.specs.library import load_scenario
+
+    loaded = load_scenario(scenario).with_options(n=n, seed=seed)
+    if model:
+        loaded = loaded.with_models(model)
+    folder = output if output is not None else Path("results") / loaded.id
+    with _Progress(loaded.spec.n, quiet=as_json) as advance:
+        study = report.run(
+            loaded,
+            folder,
+            jobs=jobs,
+            strict=strict,
+            all_metrics=metrics is Metrics.all,
+            progress=advance,
+            command=shlex.join(["pkmodel", *sys.argv[1:]]),
+        )
+    if as_json:
+        console.print_json(report.findings_json(study))
+    else:
+        console.study(study, folder)
+    verdicts = {finding.verdict for finding in study.results}
+    if fail_on and ("broken" in verdicts or (fail_on is FailOn.undecided and "undecided" in verdicts)):
+        raise typer.Exit(1)
+
+
+class _Progress:
+    """A progress bar with the time left on standard error; nothing where it is not a terminal."""
+
+    def __init__(self, total: int, *, quiet: bool):
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        left = (TextColumn("time left"), TimeRemainingColumn())
+        hidden = quiet or not console.err.is_terminal
+        columns = (TextColumn("patients"), BarColumn(), MofNCompleteColumn(), *left)
+        self.bar = Progress(*columns, console=console.err, transient=True, disable=hidden)
+        self.task = self.bar.add_task("run", total=total)
+
+    def __enter__(self) -> Any:
+        self.bar.start()
+        return lambda done, total: self.bar.update(self.task, completed=done)
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+
+@app.command()
+def simulate(
+    protocol: Annotated[str, typer.Argument(help="Name of a protocol, or path of a protocol file.")],
+    model: Annotated[str, typer.Option(help="Name of a model, or path of a model file.")],
+    weight: Weight = None,
+    age: Age = None,
+    height: Height = None,
+    sex: Sex = None,
+    ancestry: Ancestry = "other",
+    until: Annotated[str | None, typer.Option(help='How long, such as "24 h" [24 h after the last session].')] = None,
+    every: Annotated[str, typer.Option(help="Step of the table and the curve.")] = "5 min",
+    drug: Annotated[Drug, typer.Option(help="own: the mg as the model's own drug; half: the S half.")] = Drug.match,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse what is outside the model's range.")] = False,
+    output: Annotated[Path | None, typer.Option("-o", "--out", help="File: .csv, .parquet or .png.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Simulate one patient with typical parameters."""
+    from pkmodel import simulation
+    from pkmodel.specs.library import load_model, load_protocol
+
+    if output is not None and output.suffix not in (".csv", ".parquet", ".png"):
+        raise InputError(Problem(str(output), "a file name that ends in .csv, .parquet or .png", "--out"))
+    patient = patient_of(weight, age, height, sex, ancestry)
+    result = simulation.simulate(
+        load_protocol(protocol), load_model(model), patient, until=until, every=every, drug=drug.value, strict=strict
+    )
+    if output is not None:
+        _save(result, output)
+    if as_json:
+        rows = result.sessions().to_dict(orient="records")
+        head = {"disclaimer": NOT_FOR_CARE, "model": result.model.id, "evidence": result.model.evidence}
+        console.print_json({**head, "warnings": result.warnings, "sessions": rows})
+    elif output is None:
+        console.sessions(result, result.sessions().to_dict(orient="records"))
+    for sentence in result.warnings:
+        console.note(f"note: {sentence}")
+    if output is not None:
+        count = len(result.network.output_names)
+        console.note(f"{output}: {result.time.size:,} times, outputs: {count}. {NOT_FOR_CARE}")
+
+
+def _save(result: Result, file: Path) -> None:
+    """Write a result whole or not at all."""
+    part = file.with_name(f".{file.name}.part")
+    try:
+        if file.suffix == ".png":
+            from pkmodel import plots
+
+            plots.result_figure(result).savefig(part, dpi=130, format="png")
+        elif file.suffix == ".csv":
+            result.to_pandas().to_csv(part, index=False, lineterminator="\n")
+        else:
+            result.to_pandas().to_parquet(part, index=False)
+        part.replace(file)
+    except OSError as error:
+        if part.parent.is_dir():
+            part.unlink(missing_ok=True)
+        raise InputError(Problem(f"{file}: {error.strerror or error}", "a file that can be written", "--out")) from None
+
+
+@app.command()
+def check(files: Annotated[list[Path], typer.Argument(help="YAML files of any kind.")]) -> None:
+    """Check files without running them; every mistake is printed with its line."""
+    from pkmodel.specs.library import check_file
+
+    problems: list[Problem] = []
+    for file in files:
+        try:
+            console.text(f"{file}: a valid {check_file(file)}")
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(problems)

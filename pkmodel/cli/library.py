@@ -1,0 +1,218 @@
+"""``pkmodel models | protocols | scenarios | populations``: lists of what is shipped, and one of them in full."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from pkmodel import console
+from pkmodel.cli.options import Age, Height, JsonFlag, Sex, Weight, patient_of
+from pkmodel.console import NOT_FOR_CARE
+
+Name = Annotated[str, typer.Argument(help="A name of the list, or the path of a YAML file.")]
+
+
+def _group(help_text: str) -> typer.Typer:
+    return typer.Typer(invoke_without_command=True, rich_markup_mode=None, help=help_text)
+
+
+models = _group("List models with evidence and citation; `models show NAME` prints one.")
+protocols = _group("List protocols; `protocols show NAME` prints one as a course of sessions.")
+scenarios = _group("List scenarios; `scenarios show NAME` prints the file.")
+populations = _group("List populations; `populations show NAME` prints the file.")
+
+
+def _list(rows: list[dict[str, Any]], columns: tuple[str, ...], below: tuple[str, ...], as_json: bool) -> None:
+    if as_json:
+        console.print_json(rows)
+    else:
+        console.listing(rows, columns, below)
+
+
+@models.callback()
+def list_models(context: typer.Context, as_json: JsonFlag = False) -> None:
+    """List models with evidence and citation; `models show NAME` prints one."""
+    if context.invoked_subcommand:
+        return
+    from pkmodel.specs.library import load_model
+    from pkmodel.specs.loading import library
+
+    rows = []
+    for name in library("models"):
+        model = load_model(name)
+        variability = "none"
+        if model.variability.between_subject.effects:
+            borrowed = model.variability.borrowed
+            variability = f"borrowed from {borrowed}" if borrowed else "published"
+        rows.append(
+            {
+                "name": name,
+                "evidence": model.evidence,
+                "drug": model.drug,
+                "routes": list(model.routes),
+                "outputs": list(model.outputs),
+                "sampling": model.sampling,
+                "variability": variability,
+                "title": model.title,
+                "citation": model.source.citation,
+                "doi": model.source.doi,
+                "said_of_variability": f"Variability between subjects: {variability}.",
+            }
+        )
+    if as_json:
+        rows = [{key: value for key, value in row.items() if key != "said_of_variability"} for row in rows]
+    _list(rows, ("name", "evidence", "drug", "routes"), ("title", "citation", "said_of_variability"), as_json)
+
+
+@models.command("show")
+def show_model(name: Name, as_json: JsonFlag = False) -> None:
+    """Print a model: its numbers with their places in the paper, and its notes."""
+    from pkmodel.specs.library import load_model
+
+    model = load_model(name)
+    effects = model.variability.between_subject.effects
+    rows = []
+    for key, item in model.parameters.items():
+        value = item.value.text if item.value else f"= {item.conversion.text}" if item.conversion else ""
+        spread = ""
+        if key in effects:
+            effect = effects[key]
+            spread = f"eta of {effect.eta}" if effect.eta else f"{effect.transform}, variance {effect.variance:.4g}"
+        evidence = item.evidence or model.evidence
+        rows.append({"parameter": key, "value": value, "spread": spread, "evidence": evidence, "from": item.origin})
+    if as_json:
+        console.print_json(
+            {
+                "name": model.id,
+                "title": model.title,
+                "evidence": model.evidence,
+                "citation": model.source.citation,
+                "doi": model.source.doi,
+                "published": {
+                    key: {"value": item.value.text, "from": item.origin} for key, item in model.published.items()
+                },
+                "parameters": rows,
+                "assumptions": model.assumptions,
+                "notes": model.notes,
+            }
+        )
+        return
+    console.text(f"{model.id}: {model.title}", bold=True)
+    console.text(f"{model.source.citation}" + (f"  doi {model.source.doi}" if model.source.doi else ""))
+    console.text(f"Evidence: {model.evidence}; {model.sampling} sampling; {model.population.description}")
+    if model.published:
+        published = ", ".join(f"{key} = {item.value.text}" for key, item in model.published.items())
+        console.text(f"As published: {published}")
+    console.table(rows, ("parameter", "value", "spread", "from"))
+    for sentence in [*model.assumptions, *model.notes]:
+        console.text(f"- {sentence}")
+    console.text(NOT_FOR_CARE)
+
+
+@protocols.callback()
+def list_protocols(context: typer.Context, as_json: JsonFlag = False) -> None:
+    """List protocols; `protocols show NAME` prints one as a course of sessions."""
+    if context.invoked_subcommand:
+        return
+    from pkmodel.specs.library import load_protocol
+    from pkmodel.specs.loading import library
+
+    rows = []
+    for name in library("protocols"):
+        spec = load_protocol(name)
+        rows.append(
+            {
+                "name": name,
+                "evidence": spec.source.evidence if spec.source else None,
+                "drug": spec.drug,
+                "routes": spec.routes,
+                "sessions": len(spec.plan()),
+                "title": spec.title,
+                "citation": spec.source.citation if spec.source else None,
+            }
+        )
+    _list(rows, ("name", "evidence", "drug", "routes", "sessions"), ("title",), as_json)
+
+
+@protocols.command("show")
+def show_protocol(
+    name: Name,
+    weight: Weight = None,
+    age: Age = None,
+    height: Height = None,
+    sex: Sex = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Print the course of a protocol, session by session; with a weight, in mg, and why a dose was changed."""
+    from pkmodel.schedule import course_for
+    from pkmodel.specs.library import load_protocol
+    from pkmodel.specs.protocol import per_weight
+
+    spec = load_protocol(name)
+    patient = patient_of(weight, age, height, sex, "other").population() if weight is not None else None
+    rows = course_for(spec, patient.values() if patient is not None else None)
+    if as_json:
+        console.print_json({"protocol": name, "title": spec.title, "disclaimer": NOT_FOR_CARE, "sessions": rows})
+        return
+    console.text(spec.title, bold=True)
+    if spec.source:
+        console.text(f"{spec.source.citation} (evidence: {spec.source.evidence or 'not stated'})")
+    console.table(rows, tuple(rows[0]), right=("session", "day", "given_mg", "devices"))
+    for sentence in spec.notes:
+        console.text(f"- {sentence}")
+    if patient is None and any(per_weight(planned.dose) for planned in spec.plan()):
+        console.text('Doses per kilogram: give --weight "82 kg" to see them in mg.')
+    console.text(NOT_FOR_CARE)
+
+
+@scenarios.callback()
+def list_scenarios(context: typer.Context, as_json: JsonFlag = False) -> None:
+    """List scenarios; `scenarios show NAME` prints the file."""
+    if context.invoked_subcommand:
+        return
+    from pkmodel.specs.library import load_scenario
+    from pkmodel.specs.loading import library
+
+    rows = []
+    for name in library("scenarios"):
+        loaded = load_scenario(name)
+        named = list(dict.fromkeys(model.id for arm in loaded.arms for model in arm.models))
+        row = {"name": name, "arms": [arm.name for arm in loaded.arms], "models": named, "n": loaded.spec.n}
+        rows.append({**row, "title": loaded.spec.title, "question": loaded.spec.question})
+    _list(rows, ("name", "arms", "models", "n"), ("title",), as_json)
+
+
+@scenarios.command("show")
+def show_scenario(name: Name) -> None:
+    """Print a scenario file."""
+    _print_file("scenarios", name)
+
+
+@populations.callback()
+def list_populations(context: typer.Context, as_json: JsonFlag = False) -> None:
+    """List populations; `populations show NAME` prints the file."""
+    if context.invoked_subcommand:
+        return
+    from pkmodel.specs.library import load_population
+    from pkmodel.specs.loading import library
+
+    rows = []
+    for name in library("populations"):
+        spec = load_population(name)
+        citation = spec.source.citation if spec.source else None
+        rows.append({"name": name, "title": spec.title, "source": citation, "notes": spec.notes})
+    _list(rows, ("name",), ("title", "source", "notes"), as_json)
+
+
+@populations.command("show")
+def show_population(name: Name) -> None:
+    """Print a population file."""
+    _print_file("populations", name)
+
+
+def _print_file(kind: str, name: str) -> None:
+    from pkmodel.specs.loading import find
+    from pkmodel.specs.yaml_tree import read_yaml
+
+    console.out.print(read_yaml(find(kind, name)).text, markup=False, soft_wrap=True)

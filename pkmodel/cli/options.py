@@ -1,0 +1,24 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from pkmodel.population import Patient
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Weight = Annotated[str | None, typer.Option(help='Body weight, such as "82 kg".')]
+Age = Annotated[str | None, typer.Option(help='Age, such as "45 y".')]
+Height = Annotated[str | None, typer.Option(help='Height, such as "175 cm".')]
+Sex = Annotated[str | None, typer.Option(help="female or male.")]
+Ancestry = Annotated[str, typer.Option(help="other, asian or japanese.")]
+
+
+def patient_of(weight: str | None, age: str | None, height: str | None, sex: str | None, ancestry: str) -> Patient:
+    """The patient that the options describe. Raises InputError where a value is not a person's."""
+    from pkmodel.population import Patient
+
+    return Patient(weight=weight, age=age, height=height, sex=sex, ancestry=ancestry)

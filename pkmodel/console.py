@@ -1,0 +1,153 @@
+"""What the command line prints: results on standard output, messages on standard error, readable at 80 columns."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from pkmodel.simulation import Result
+    from pkmodel.specs.scenario import Rule
+    from pkmodel.study import Study
+
+NOT_FOR_CARE = "For research and teaching only. Not for patient care."
+out = Console(highlight=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+_COLOURS = {"met": "green", "broken": "red", "undecided": "yellow"}
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON; a NaN in it is an error of ours and not printed."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=_plain) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else str(value)
+
+
+def text(line: str, *, bold: bool = False, indent: int = 0) -> None:
+    """Print a line of plain text, wrapped, whatever brackets are in it."""
+    marked = f"[bold]{escape(line)}[/bold]" if bold else escape(line)
+    out.print(Padding(marked, (0, 0, 0, indent)) if indent else marked)
+
+
+def note(line: str) -> None:
+    """Print a message on standard error."""
+    err.print(line, markup=False)
+
+
+def table(rows: Sequence[dict[str, Any]], columns: Sequence[str], *, right: Sequence[str] = ()) -> None:
+    """Print rows under the names of their columns; the last column wraps, the others never do."""
+    shown = Table(box=None, pad_edge=False, header_style="dim")
+    for column in columns:
+        wraps = column == columns[-1] and column not in right
+        head = column.replace("_", " ")
+        shown.add_column(head, justify="right" if column in right else "left", no_wrap=not wraps, overflow="fold")
+    for row in rows:
+        shown.add_row(*(escape(_cell(row[column])) for column in columns))
+    out.print(shown)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, (list, tuple)):
+        return (" " if any(" " in str(item) for item in value) else ", ").join(map(str, value))
+    return str(value)
+
+
+def listing(rows: Sequence[dict[str, Any]], columns: Sequence[str], below: Sequence[str]) -> None:
+    """Print rows of short columns, each with longer texts indented under it; names stay whole."""
+    widths = {column: max(len(column), *(len(_cell(row[column])) for row in rows)) for column in columns}
+    out.print("  ".join(column.ljust(widths[column]) for column in columns), style="dim", soft_wrap=True)
+    for row in rows:
+        first, *others = columns
+        cells = [f"[bold]{escape(_cell(row[first]).ljust(widths[first]))}[/bold]"]
+        cells += [escape(_cell(row[column]).ljust(widths[column])) for column in others]
+        out.print("  ".join(cells), soft_wrap=True)
+        for key in below:
+            if _cell(row[key]):
+                text(_cell(row[key]), indent=4)
+
+
+def described(rule: Rule) -> str:
+    """A rule in words, such as ``time above 150 ng/mL of parent at most 30 min``."""
+    what = f"{rule.metric.replace('_', ' ')}{f' {rule.threshold.text}' if rule.threshold else ''} of {rule.output}"
+    if rule.at is not None:
+        what = f"level of {rule.output} {rule.at.text.replace('_', ' ')}"
+    return f"{what} {'at most' if rule.upper else 'at least'} {rule.limit.text}"
+
+
+def study(found: Study, folder: Path) -> None:
+    """Print what a run found, what it rests on, and where its files are."""
+    spec = found.scenario.spec
+    text(spec.title, bold=True)
+    if spec.question:
+        text(spec.question)
+    _findings(found)
+    text(f"n = {found.n:,} virtual patients, seed {spec.seed}. Intervals hold simulation error only.")
+    for case in {case.model.id: case for case in found.cases}.values():
+        text(f"Model {case.model.id}: evidence {case.model.evidence}. {case.model.source.citation}")
+    for sentence in found.assumptions:
+        text(f"Assumed or borrowed: {sentence}")
+    for sentence in found.warnings:
+        note(f"warning: {sentence}")
+    text(f"Files in {folder}: {', '.join(sorted(file.name for file in folder.iterdir() if file.is_file()))}")
+    text(NOT_FOR_CARE)
+
+
+def _findings(found: Study) -> None:
+    """One line per rule and window, and under it one per arm (and model)."""
+    several = len({case.model.id for case in found.cases}) > 1
+    names = {id(item): item.arm + (f" ({item.model})" if several else "") for item in found.results}
+    widths = {"arm": max(map(len, names.values())) + 2, "kept by": 8, "95 % interval": 14, "required": 8, "verdict": 9}
+    first = True
+    for rule in found.scenario.spec.rules:
+        for window in dict.fromkeys(item.window for item in found.results if item.rule == rule.id):
+            shown = Table(box=None, pad_edge=False, header_style="dim", show_header=first)
+            for head, width in widths.items():
+                left = head in ("arm", "verdict")
+                shown.add_column(head, justify="left" if left else "right", no_wrap=True, min_width=width)
+            for item in found.results:
+                if (item.rule, item.window) == (rule.id, window):
+                    row = [f"  {names[id(item)]}", f"{100 * item.share:.1f} %"]
+                    row += [f"{100 * item.low:.1f}-{100 * item.high:.1f} %", f"{100 * item.required:g} %"]
+                    shown.add_row(*(escape(cell) for cell in row), f"[{_COLOURS[item.verdict]}]{item.verdict}[/]")
+            out.print(f"[bold]{rule.id}[/bold]: {escape(described(rule))}, {window}")
+            out.print(shown)
+            first = False
+
+
+def sessions(result: Result, rows: Sequence[Mapping[Any, Any]]) -> None:
+    """Print the sessions of one patient: what was given, and how high each output went."""
+    from pkmodel import units
+
+    text(result.protocol.title if result.protocol else "", bold=True)
+    text(f"Model {result.model.id} (evidence: {result.model.evidence}), one patient with typical parameters")
+    for name, unit in zip(result.network.output_names, result.network.output_units, strict=True):
+        out.print(f"[bold]{name}[/bold], {unit}")
+        shown = [
+            {
+                "session": row["session"],
+                "day": f"{row['start_h'] / 24 + 1:g}",
+                "dose_mg": f"{row['dose_mg']:.4g}",
+                "peak": f"{row['peak']:.4g}",
+                "at": units.clock(row["time_of_peak"]),
+                "AUC_[x_h]": f"{row['auc']:.4g}",
+                "before_dose": f"{row['trough']:.3g}",
+                "phase": row["phase"],
+            }
+            for row in rows
+            if row["output"] == name
+        ]
+        table(shown, tuple(shown[0]), right=tuple(key for key in shown[0] if key != "phase"))
+    text(f"Times from the start of the session; AUC until the next session (24 h after the last). {NOT_FOR_CARE}")
