@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pkmodel.errors import InputError, PkmodelError, RunError
+    from pkmodel.outcome import Study
     from pkmodel.population import Patient
     from pkmodel.report import run
     from pkmodel.simulation import Result, simulate
     from pkmodel.specs.library import load_model, load_population, load_protocol, load_scenario
-    from pkmodel.study import Study
 
 _HOME = {
     "InputError": "errors",
@@ -22,7 +22,7 @@ _HOME = {
     "RunError": "errors",
     "Patient": "population",
     "Result": "simulation",
-    "Study": "study",
+    "Study": "outcome",
     "load_model": "specs.library",
     "load_population": "specs.library",
     "load_protocol": "specs.library",

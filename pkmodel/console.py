@@ -14,9 +14,9 @@ from rich.padding import Padding
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from pkmodel.outcome import Study
     from pkmodel.simulation import Result
     from pkmodel.specs.scenario import Rule
-    from pkmodel.study import Study
 
 NOT_FOR_CARE = "For research and teaching only. Not for patient care."
 out = Console(highlight=False)

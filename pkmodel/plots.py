@@ -19,10 +19,11 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from pkmodel import units
+from pkmodel.cases import Case
 from pkmodel.errors import InputError, Problem
+from pkmodel.outcome import Study
 from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.scenario import METRICS, Rule
-from pkmodel.study import Case, Study
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,16 +78,16 @@ def bands(study: Study, arm: str, output: str = "parent", *, model: str | None =
     name = case.model.output(output)
     ax = ax if ax is not None else Figure(figsize=(12, 3.4)).add_subplot()
     colour = COLOURS[[other.name for other in study.scenario.arms].index(arm) % len(COLOURS)]
-    table = study.bands
-    table = table[(table.arm == arm) & (table.model == case.model.id) & (table.output == name)]
     span = study.scenario.spec.observe.span.value
     pitch = span * (1 + _GAP)
     plan = case.arm.protocol.plan()
     along = ax.get_xaxis_transform()  # hours across, share of the panel's height up
     # All sessions in one line each, broken by a gap: a figure of 36 artists takes a second to draw.
-    ends = np.flatnonzero(np.diff(table["session"].to_numpy())) + 1
-    hours = _broken(table["time_h"].to_numpy() + (table["session"].to_numpy() - 1) * pitch, ends)
-    p5, p25, p50, p75, p95 = (_broken(table[key].to_numpy(), ends) for key in ("p5", "p25", "p50", "p75", "p95"))
+    starts = np.array([planned.start for planned in plan])
+    gaps = np.flatnonzero(np.diff(case.session_of)) + 1
+    hours = _broken(case.times - starts[case.session_of - 1] + (case.session_of - 1) * pitch, gaps)
+    table = study.level_quantiles[study.cases.index(case)][:, list(case.model.outputs).index(name)]
+    p5, p25, p50, p75, p95 = (_broken(column, gaps) for column in table.T)
     ax.fill_between(hours, p5, p95, color=colour, alpha=0.20, linewidth=0)
     ax.fill_between(hours, p25, p75, color=colour, alpha=0.40, linewidth=0)
     ax.plot(hours, p50, color=colour, linewidth=1.6)
@@ -103,7 +104,7 @@ def bands(study: Study, arm: str, output: str = "parent", *, model: str | None =
         look: dict[str, Any] = {"ha": "center", "va": "top", "fontsize": 8.5, "color": _INK}
         for left, planned in zip(lefts, plan, strict=True):
             ax.text(left + span / 2, 0.985, planned.dose.text, transform=along, **look)
-    highest = float(table["p95"].max())
+    highest = float(table[:, -1].max())
     limits = _limits(study, case, name)
     near = [limit.level for limit in limits if limit.level < 2.2 * highest]  # the others would flatten the curves
     for limit in limits:
@@ -166,7 +167,6 @@ def session_peaks(study: Study, output: str = "parent", *, ax: Axes | None = Non
     Boxes hold the middle half of the patients, lines reach from the 5th to the 95th percentile.
     """
     ax = ax if ax is not None else Figure(figsize=(10, 4.6)).add_subplot()
-    table = study.session_peaks
     names = [arm.name for arm in study.scenario.arms]
     several = len({case.model.id for case in study.cases}) > 1
     width = 0.8 / len(study.cases)
@@ -176,9 +176,9 @@ def session_peaks(study: Study, output: str = "parent", *, ax: Axes | None = Non
         name = case.model.output(output)
         which = names.index(case.arm.name) % len(COLOURS)
         colour, hatch = COLOURS[which], HATCHES[which]
-        rows = table[(table.arm == case.arm.name) & (table.model == case.model.id) & (table.output == name)]
-        x = rows["session"].to_numpy() + (index - (len(study.cases) - 1) / 2) * width
-        p5, p25, p50, p75, p95 = (rows[key].to_numpy() for key in ("p5", "p25", "p50", "p75", "p95"))
+        x = np.arange(1, case.n_sessions + 1) + (index - (len(study.cases) - 1) / 2) * width
+        table = study.peak_quantiles[index][:, list(case.model.outputs).index(name)]
+        p5, p25, p50, p75, p95 = table.T
         ax.vlines(x, p5, p95, color=colour, linewidth=1.4, zorder=2)
         look: dict[str, Any] = {"facecolor": _pale(colour), "edgecolor": colour, "hatch": hatch, "linewidth": 0.9}
         ax.bar(x, p75 - p25, width * 0.78, bottom=p25, zorder=3, **look)

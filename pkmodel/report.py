@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import platform
@@ -17,11 +18,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pkmodel import study as studies
+from pkmodel.cases import Case, cases_of, condition
 from pkmodel.errors import InputError, Problem, RunError
+from pkmodel.findings import COLUMNS
+from pkmodel.outcome import Study
 from pkmodel.population import Population
 from pkmodel.specs import fields
 from pkmodel.specs.library import Scenario
-from pkmodel.study import Case, Chunk, Progress, Study
+from pkmodel.study import Chunk, Progress
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -75,7 +79,7 @@ def run(
     if out is None:
         return studies.run(scenario, jobs=jobs, strict=strict, all_metrics=all_metrics, progress=progress)
     with _workplace(Path(out)) as folder:
-        writer = _Writer(folder, studies.cases_of(scenario, all_metrics=all_metrics))
+        writer = _Writer(folder, cases_of(scenario, all_metrics=all_metrics))
         try:
             study = studies.run(
                 scenario, jobs=jobs, strict=strict, all_metrics=all_metrics, sink=writer.write, progress=progress
@@ -203,7 +207,7 @@ class _Writer:
                 "output": head.request.output,
                 "metric": head.request.metric,
                 "unit": head.unit,
-                "condition": studies.condition(head.request, head.span, case.model),
+                "condition": condition(head.request, head.span, case.model),
             }
             for name, value in fixed.items():
                 columns[name].append(_constant(value, self._count))
@@ -292,7 +296,6 @@ def _part(chunk: Chunk, which: slice) -> Chunk:
 def findings_json(study: Study) -> dict[str, Any]:
     """The findings with what is needed to read them, as plain data."""
     spec = study.scenario.spec
-    comparison = study.comparison.astype(object).where(study.comparison.notna(), None)
     return {
         "title": spec.title,
         "question": spec.question,
@@ -302,7 +305,7 @@ def findings_json(study: Study) -> dict[str, Any]:
         "seed": spec.seed,
         "interval": "95 % Wilson score interval of the share; simulation error only",
         "findings": [vars(finding) for finding in study.results],
-        "comparison": comparison.to_dict(orient="records"),
+        "comparison": study.comparisons,
         "assumptions": study.assumptions,
         "warnings": study.warnings,
     }
@@ -312,12 +315,19 @@ def _write_tables(study: Study, folder: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    study.findings.to_csv(folder / "findings.csv", index=False, lineterminator="\n")
-    if len(study.comparison):
-        study.comparison.to_csv(folder / "comparison.csv", index=False, lineterminator="\n")
+    _write_csv(folder / "findings.csv", list(COLUMNS), [vars(finding) for finding in study.results])
+    if study.comparisons:
+        _write_csv(folder / "comparison.csv", list(study.comparisons[0]), study.comparisons)
     text = json.dumps(findings_json(study), indent=2, ensure_ascii=False, allow_nan=False)
     (folder / "findings.json").write_text(text + "\n", encoding="utf-8")
-    pq.write_table(pa.Table.from_pandas(study.bands, preserve_index=False), folder / "bands.parquet")
+    pq.write_table(pa.table(study.band_columns), folder / "bands.parquet")
+
+
+def _write_csv(file: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _write_figures(study: Study, folder: Path) -> None:

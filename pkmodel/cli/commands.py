@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from enum import StrEnum
@@ -68,7 +69,7 @@ def run(
     ] = None,
     n: Annotated[int | None, typer.Option("--n", help="Number of patients, instead of the scenario's.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed, instead of the scenario's.")] = None,
-    jobs: Annotated[int, typer.Option(help="Threads; the result does not depend on it.")] = 1,
+    jobs: Annotated[int | None, typer.Option(help="Threads [one per core]; the result does not depend on it.")] = None,
     model: Annotated[list[str] | None, typer.Option(help="Model for every arm; may be repeated.")] = None,
     engine: Annotated[Engine, typer.Option(help="How levels are computed.")] = Engine.propagator,
     metrics: Annotated[Metrics, typer.Option(help="Metrics to write: those of the rules, or all.")] = Metrics.rules,
@@ -90,7 +91,7 @@ def run(
         study = report.run(
             loaded,
             folder,
-            jobs=jobs,
+            jobs=jobs if jobs is not None else _cores(),
             strict=strict,
             all_metrics=metrics is Metrics.all,
             progress=advance,
@@ -103,6 +104,12 @@ def run(
     verdicts = {finding.verdict for finding in study.results}
     if fail_on and ("broken" in verdicts or (fail_on is FailOn.undecided and "undecided" in verdicts)):
         raise typer.Exit(1)
+
+
+def _cores() -> int:
+    """The cores that this process may use; more than eight only cost memory (a sketch for each)."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(available, 8)
 
 
 class _Progress:

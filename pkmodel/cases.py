@@ -1,0 +1,110 @@
+"""What is run: every arm of a scenario on every model, and all that is wanted of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pkmodel import findings, metrics, simulation
+from pkmodel.metrics import Request, Span
+from pkmodel.population import Population
+from pkmodel.specs.library import Arm, Scenario, drug_fraction
+from pkmodel.specs.model import ModelSpec
+from pkmodel.specs.scenario import METRICS, OF_SESSION, WITH_THRESHOLD
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One arm on one model, with all that is wanted of it."""
+
+    arm: Arm
+    model: ModelSpec
+    fraction: float
+    warnings: tuple[str, ...]
+    requests: dict[Request, list[Span]]
+    compared: tuple[Request, ...]
+    times: Floats
+    """(t,) h from the start of the course: the grid of the bands, session after session."""
+    session_of: NDArray[np.int64]
+    last_window: float
+
+    @property
+    def n_sessions(self) -> int:
+        """How many sessions the arm plans."""
+        return len(self.arm.protocol.plan())
+
+
+def cases_of(scenario: Scenario, *, all_metrics: bool = False) -> list[Case]:
+    """The cases of a scenario: every arm on every model of it."""
+    spec = scenario.spec
+    found = []
+    for arm in scenario.arms:
+        plan = arm.protocol.plan()
+        starts = [planned.start for planned in plan]
+        grid = spec.observe.every.value * np.arange(
+            int(spec.observe.span.value / spec.observe.every.value * (1 + 1e-12)) + 1
+        )
+        times, session_of = [], []
+        for index, start in enumerate(starts):
+            end = starts[index + 1] if index + 1 < len(starts) else np.inf
+            own = grid[start + grid < end] + start
+            times.append(own)
+            session_of.append(np.full(own.size, index + 1))
+        for model in arm.models:
+            fraction, warnings = drug_fraction(arm.protocol, model, arm.drug)
+            requests: dict[Request, list[Span]] = {}
+
+            def want(request: Request, spans: list[Span], into: dict[Request, list[Span]] = requests) -> None:
+                into[request] = list(dict.fromkeys([*into.get(request, []), *spans]))
+
+            for rule in spec.rules:
+                for spans in findings.spans_of(rule.window, len(plan)).values():
+                    want(findings.request_of(rule, model), spans)
+            compared = findings.requests_of(spec.compare, spec.rules, model) if spec.compare else []
+            if spec.compare is not None:
+                for spans in findings.spans_of(spec.compare.window, len(plan)).values():
+                    for request in compared:
+                        want(request, spans)
+            if all_metrics:
+                every = [Span("session", index + 1) for index in range(len(plan))]
+                for name in model.outputs:
+                    for metric in METRICS:
+                        if metric not in (*WITH_THRESHOLD, "level_at"):
+                            want(Request(metric, name), every if metric in OF_SESSION else [*every, Span("course")])
+            found.append(
+                Case(
+                    arm=arm,
+                    model=model,
+                    fraction=fraction,
+                    warnings=tuple(warnings) + _course_warnings(arm, model),
+                    requests=requests,
+                    compared=tuple(compared),
+                    times=np.concatenate(times),
+                    session_of=np.concatenate(session_of),
+                    last_window=max(metrics.LAST_WINDOW, spec.observe.span.value),
+                )
+            )
+    return found
+
+
+def _course_warnings(arm: Arm, model: ModelSpec) -> tuple[str, ...]:
+    nobody = Population(0, 0, {})
+    return tuple(f"arm {arm.name}: {sentence}" for sentence in simulation.validity(arm.protocol, model, nobody))
+
+
+def condition(request: Request, span: Span, model: ModelSpec) -> str | None:
+    """What sets a metric apart from others of its name: threshold, moment, or window that is no session's."""
+    words = []
+    if request.threshold is not None:
+        words.append(f"{request.threshold:g} {model.outputs[request.output].unit}")
+    if request.moment is not None:
+        words.append(str(request.moment))
+    if span.kind == "between":
+        words.append("between sessions")
+    if span.kind == "absolute":
+        words.append(f"{span.start:g}-{span.end:g} h")
+    return ", ".join(words) or None

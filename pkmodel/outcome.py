@@ -1,0 +1,228 @@
+"""The outcome of a run: rules judged, quantiles over patients, arms compared.
+
+Everything here is made from integer counts and from per-patient values in the order of the patients, so it does
+not depend on how a run was split. Tables are plain columns inside and pandas only for who asks for it, because
+pandas takes half a second to import.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pkmodel import findings, metrics
+from pkmodel.cases import Case, condition
+from pkmodel.findings import Finding
+from pkmodel.metrics import Request, Span
+from pkmodel.specs.library import Scenario
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Floats = NDArray[np.float64]
+Counts = NDArray[np.uint32]
+Columns = dict[str, list[Any]]
+
+#: Quantiles of the bands, and the names of their columns.
+SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)
+QUANTILES = tuple(f"p{100 * share:g}" for share in SHARES)
+
+
+@dataclass
+class CaseSums:
+    """What one case leaves behind, whatever the number of patients: integer counts only."""
+
+    bands: Counts
+    peaks: Counts
+    met: dict[tuple[str, str], int] = field(default_factory=dict)
+    outside: dict[str, int] = field(default_factory=dict)
+
+    def add(self, other: CaseSums) -> None:
+        """Add the counts of other patients."""
+        self.bands += other.bands
+        self.peaks += other.peaks
+        for rule, count in other.met.items():
+            self.met[rule] = self.met.get(rule, 0) + count
+        for name, count in other.outside.items():
+            self.outside[name] = self.outside.get(name, 0) + count
+
+
+@dataclass
+class Study:
+    """The outcome of a run."""
+
+    scenario: Scenario
+    cases: list[Case]
+    sums: list[CaseSums]
+    compared: list[dict[Request, Floats]]
+
+    @property
+    def n(self) -> int:
+        """How many patients."""
+        return self.scenario.spec.n
+
+    @cached_property
+    def results(self) -> list[Finding]:
+        """Every rule judged in every arm and model."""
+        found = []
+        for rule in self.scenario.spec.rules:
+            for case, sums in zip(self.cases, self.sums, strict=True):
+                for label in findings.spans_of(rule.window, case.n_sessions):
+                    met = sums.met[rule.id, label]
+                    found.append(findings.judged(rule, case.arm.name, case.model, label, met, self.n))
+        return found
+
+    @property
+    def findings(self) -> pd.DataFrame:
+        """The findings as a table, columns as in findings.csv."""
+        import pandas as pd
+
+        return pd.DataFrame([vars(finding) for finding in self.results], columns=list(findings.COLUMNS))
+
+    @cached_property
+    def level_quantiles(self) -> list[Floats]:
+        """For each case (t, k, 5): quantiles over patients of each output at each time of the grid.
+
+        Within 0.4 % of the sample's; see :mod:`pkmodel.core.sketch`.
+        """
+        from pkmodel.core import sketch
+
+        return [sketch.quantiles(sums.bands, np.array(SHARES)) for sums in self.sums]
+
+    @cached_property
+    def peak_quantiles(self) -> list[Floats]:
+        """For each case (s, k, 5): quantiles over patients of the exact peak of each session and output."""
+        from pkmodel.core import sketch
+
+        return [sketch.quantiles(sums.peaks, np.array(SHARES)) for sums in self.sums]
+
+    @cached_property
+    def band_columns(self) -> Columns:
+        """The columns of bands.parquet: one row per arm, model, output and time."""
+        columns: Columns = {}
+        for case, table in zip(self.cases, self.level_quantiles, strict=True):
+            starts = np.array([planned.start for planned in case.arm.protocol.plan()])
+            for index, (name, output) in enumerate(case.model.outputs.items()):
+                part: dict[str, Any] = {
+                    "arm": case.arm.name,
+                    "model": case.model.id,
+                    "session": case.session_of,
+                    "time_h": case.times - starts[case.session_of - 1],
+                    "course_time_h": case.times,
+                    "output": name,
+                    "n": self.n,
+                    **{key: table[:, index, k] for k, key in enumerate(QUANTILES)},
+                    "unit": output.unit,
+                }
+                for key, values in part.items():
+                    filled = values.tolist() if isinstance(values, np.ndarray) else [values] * case.times.size
+                    columns.setdefault(key, []).extend(filled)
+        return columns
+
+    @property
+    def bands(self) -> pd.DataFrame:
+        """Quantiles over patients at each point of the grid, as in bands.parquet."""
+        import pandas as pd
+
+        return pd.DataFrame(self.band_columns)
+
+    @property
+    def session_peaks(self) -> pd.DataFrame:
+        """Quantiles over patients of the exact peak of every session and output."""
+        import pandas as pd
+
+        rows = []
+        for case, table in zip(self.cases, self.peak_quantiles, strict=True):
+            for session in range(case.n_sessions):
+                for index, (name, output) in enumerate(case.model.outputs.items()):
+                    where = {"arm": case.arm.name, "model": case.model.id, "session": session + 1, "output": name}
+                    quantiles = dict(zip(QUANTILES, table[session, index], strict=True))
+                    rows.append({**where, "n": self.n, **quantiles, "unit": output.unit})
+        return pd.DataFrame(rows)
+
+    @property
+    def comparison(self) -> pd.DataFrame:
+        """Arms against the reference, patient by patient, as in comparison.csv."""
+        import pandas as pd
+
+        return pd.DataFrame(self.comparisons)
+
+    @cached_property
+    def comparisons(self) -> list[dict[str, Any]]:
+        """Arms against the reference, patient by patient: medians, the median ratio, and the share that is lower."""
+        compare = self.scenario.spec.compare
+        if compare is None:
+            return []
+        rows = []
+        base = {case.model.id: k for k, case in enumerate(self.cases) if case.arm.name == compare.reference}
+        for case, values in zip(self.cases, self.compared, strict=True):
+            if case.arm.name == compare.reference:
+                continue
+            # An arm on a model of its own is compared with the reference arm on whatever model that has.
+            reference = self.compared[base.get(case.model.id, next(iter(base.values())))]
+            alike = {
+                (request.metric, request.threshold, request.moment): values for request, values in reference.items()
+            }
+            for request, own in values.items():
+                other = alike.get((request.metric, request.threshold, request.moment))
+                if other is not None:
+                    rows.append({**self._compared(own, other), **self._labels(case, request)})
+        order = ("arm", "reference", "model", "output", "metric", "condition", "window", "n", "unit")
+        return [{key: row.pop(key) for key in order} | row for row in rows]
+
+    def _labels(self, case: Case, request: Request) -> dict[str, Any]:
+        compare = self.scenario.spec.compare
+        assert compare is not None
+        return {
+            "arm": case.arm.name,
+            "reference": compare.reference,
+            "model": case.model.id,
+            "output": request.output,
+            "metric": request.metric,
+            "condition": condition(request, Span("session"), case.model),
+            "window": str(compare.window),
+            "n": self.n,
+            "unit": metrics.unit_of(request.metric, case.model.outputs[request.output].unit),
+        }
+
+    def _compared(self, own: Floats, other: Floats) -> dict[str, Any]:
+        lower = int((own < other).sum())
+        low, high = findings.wilson(lower, self.n)
+        usable = np.isfinite(own) & np.isfinite(other) & (other > 0)
+        return {
+            "median": _finite(np.median(own)),
+            "median_reference": _finite(np.median(other)),
+            "median_ratio": _finite(np.median(own[usable] / other[usable])) if usable.any() else None,
+            "n_lower": lower,
+            "share_lower": lower / self.n,
+            "low": low,
+            "high": high,
+        }
+
+    @property
+    def assumptions(self) -> list[str]:
+        """Everything assumed, borrowed or derived that this run rests on."""
+        models = {case.model.id: case.model for case in self.cases}
+        return [sentence for model in models.values() for sentence in model.assumptions]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader must know: patients and courses outside of what a model is valid for, mixed drugs."""
+        said: list[str] = []
+        for case, sums in zip(self.cases, self.sums, strict=True):
+            said += case.warnings
+            said += [
+                f"{count} of {self.n} patients are outside the {name} that {case.model.id} is valid for"
+                for name, count in sums.outside.items()
+                if count
+            ]
+        return list(dict.fromkeys(said))
+
+
+def _finite(value: Any) -> float | None:
+    """A number for a table; None where it is infinite (a level that half of the patients never reach)."""
+    return float(value) if np.isfinite(value) else None
