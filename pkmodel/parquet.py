@@ -1,0 +1,207 @@
+"""Parquet files of a run, written block by block, and Arrow arrays made without loading pandas.
+
+``pyarrow.array`` and ``pyarrow.scalar`` import pandas, to see whether they were given a Series, and that takes half
+a second; so arrays are built here from buffers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from pkmodel.cases import Case, condition
+from pkmodel.population import Population
+from pkmodel.specs import fields
+from pkmodel.study import BLOCK, CaseChunk, Chunk, MetricValues
+
+#: Text that repeats is stored once.
+LABEL = pa.dictionary(pa.int32(), pa.string())
+METRICS_SCHEMA = pa.schema(
+    [
+        ("patient", pa.int64()),
+        ("arm", LABEL),
+        ("model", LABEL),
+        ("session", pa.int32()),
+        ("output", LABEL),
+        ("metric", LABEL),
+        ("value", pa.float64()),
+        ("unit", LABEL),
+        ("condition", LABEL),
+    ]
+)
+_WHOLE = 2**31 - 1
+
+
+def numbers(values: NDArray[Any]) -> pa.Array:
+    """Numbers as an Arrow array; what is not finite becomes null (a level that was never reached)."""
+    kept = np.ascontiguousarray(values)
+    validity = None
+    if kept.dtype.kind == "f" and not np.isfinite(kept).all():
+        validity = pa.py_buffer(np.packbits(np.isfinite(kept), bitorder="little"))
+    return pa.Array.from_buffers(pa.from_numpy_dtype(kept.dtype), kept.size, [validity, pa.py_buffer(kept)])
+
+
+def labels(names: Sequence[str], which: NDArray[Any]) -> pa.Array:
+    """Text by index into ``names``; an index of -1 is null."""
+    indices = np.ascontiguousarray(which, dtype=np.int32)
+    validity = pa.py_buffer(np.packbits(indices >= 0, bitorder="little"))
+    index = pa.Array.from_buffers(pa.int32(), indices.size, [validity, pa.py_buffer(np.maximum(indices, 0))])
+    texts = [name.encode() for name in names]
+    offsets = np.cumsum([0, *map(len, texts)], dtype=np.int32)
+    words = [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(texts))]
+    return pa.DictionaryArray.from_arrays(index, pa.Array.from_buffers(pa.string(), len(texts), words))
+
+
+def label(text: str | None, count: int) -> pa.Array:
+    """One text, or null, ``count`` times."""
+    return labels([text] if text is not None else [], np.full(count, -1 if text is None else 0))
+
+
+def table_of(columns: dict[str, list[Any]]) -> pa.Table:
+    """A table from plain columns of numbers or text."""
+    arrays = {}
+    for name, values in columns.items():
+        if values and isinstance(values[0], str):
+            words = list(dict.fromkeys(values))
+            place = {word: index for index, word in enumerate(words)}
+            arrays[name] = labels(words, np.array([place[value] for value in values]))
+        else:
+            arrays[name] = numbers(np.array(values))
+    return pa.Table.from_arrays(list(arrays.values()), names=list(arrays))
+
+
+def write_bands(columns: dict[str, list[Any]], file: Path) -> None:
+    """Write the columns of the bands to a Parquet file."""
+    pq.write_table(table_of(columns), file)
+
+
+class RunFiles:
+    """Writes metrics.parquet and patients.parquet in the order of the patients, one row group per block and case."""
+
+    def __init__(self, folder: Path, cases: list[Case]):
+        self.cases = cases
+        self.etas = _names(case.model.variability.between_subject.effects for case in cases)
+        self.parameters = _names(case.model.parameters for case in cases)
+        self.patients_schema = pa.schema(
+            [
+                ("patient", pa.int64()),
+                ("model", LABEL),
+                ("sex", LABEL),
+                ("age_y", pa.float64()),
+                ("weight_kg", pa.float64()),
+                ("height_cm", pa.float64()),
+                ("ancestry", LABEL),
+                ("outside_valid_for", LABEL),
+                *((f"eta_{name}", pa.float64()) for name in self.etas),
+                *((name, pa.float64()) for name in self.parameters),
+            ]
+        )
+        self._metrics = pq.ParquetWriter(folder / "metrics.parquet", METRICS_SCHEMA)
+        self._patients = pq.ParquetWriter(folder / "patients.parquet", self.patients_schema)
+        self._waiting: list[Chunk] = []
+        self._count = 0
+
+    def write(self, chunk: Chunk) -> None:
+        """Take a chunk; a block of patients becomes a row group whatever the size of the chunks."""
+        while chunk.population.size:
+            room = BLOCK - self._count
+            part, chunk = _part(chunk, slice(0, room)), _part(chunk, slice(room, None))
+            self._waiting.append(part)
+            self._count += part.population.size
+            if self._count == BLOCK:
+                self._flush()
+
+    def close(self, *, complete: bool = True) -> None:
+        """Write what is left, unless the run broke off, and close the files."""
+        if complete:
+            self._flush()
+        self._metrics.close()
+        self._patients.close()
+
+    def _flush(self) -> None:
+        if not self._waiting:
+            return
+        models: set[str] = set()
+        for index, case in enumerate(self.cases):
+            self._metrics.write_table(self._metrics_table(index, case), row_group_size=_WHOLE)
+            if case.model.id not in models:
+                models.add(case.model.id)
+                self._patients.write_table(self._patients_table(index, case), row_group_size=_WHOLE)
+        self._waiting, self._count = [], 0
+
+    def _metrics_table(self, index: int, case: Case) -> pa.Table:
+        first, count = self._waiting[0].population.first + 1, self._count
+        columns: dict[str, list[pa.Array]] = {name: [] for name in METRICS_SCHEMA.names}
+        for row, head in enumerate(self._waiting[0].cases[index].metrics):
+            values = np.concatenate([chunk.cases[index].metrics[row].values for chunk in self._waiting])
+            columns["patient"].append(numbers(np.arange(first, first + count)))
+            columns["arm"].append(label(case.arm.name, count))
+            columns["model"].append(label(case.model.id, count))
+            session = np.full(count, head.span.session, dtype=np.int32)
+            columns["session"].append(numbers(session) if head.span.session else pa.nulls(count, pa.int32()))
+            columns["output"].append(label(head.request.output, count))
+            columns["metric"].append(label(head.request.metric, count))
+            columns["value"].append(numbers(values))
+            columns["unit"].append(label(head.unit, count))
+            columns["condition"].append(label(condition(head.request, head.span, case.model), count))
+        arrays = [pa.chunked_array(parts) for parts in columns.values()]
+        return pa.Table.from_arrays(arrays, schema=METRICS_SCHEMA).unify_dictionaries().combine_chunks()
+
+    def _patients_table(self, index: int, case: Case) -> pa.Table:
+        first, count = self._waiting[0].population.first + 1, self._count
+
+        def covariate(name: str) -> NDArray[np.float64]:
+            return np.concatenate([chunk.population.covariates[name] for chunk in self._waiting])
+
+        def of_case(which: str, name: str) -> pa.Array:
+            parts = [getattr(chunk.cases[index], which).get(name) for chunk in self._waiting]
+            return pa.nulls(count, pa.float64()) if parts[0] is None else numbers(np.concatenate(parts))
+
+        outside = [text for chunk in self._waiting for text in chunk.cases[index].outside]
+        reasons = [text for text in dict.fromkeys(outside) if text]
+        arrays = [
+            numbers(np.arange(first, first + count)),
+            label(case.model.id, count),
+            labels(fields.SEXES, 1 - covariate("female")),
+            numbers(covariate("age")),
+            numbers(covariate("weight")),
+            numbers(covariate("height")),
+            labels(fields.ANCESTRIES, covariate("ancestry")),
+            labels(reasons, np.array([reasons.index(text) if text else -1 for text in outside])),
+            *(of_case("etas", name) for name in self.etas),
+            *(of_case("parameters", name) for name in self.parameters),
+        ]
+        return pa.Table.from_arrays(arrays, schema=self.patients_schema)
+
+
+def _names(groups: Any) -> list[str]:
+    """The names in any of several mappings, in order of first sight; covariances (A~B) are not names."""
+    return list(dict.fromkeys(name for group in groups for name in group if "~" not in name))
+
+
+def _part(chunk: Chunk, which: slice) -> Chunk:
+    """Some of the patients of a chunk."""
+    people = chunk.population
+    start, stop, _ = which.indices(people.size)
+    if (start, stop) == (0, people.size):
+        return chunk
+    covariates = {name: values[which] for name, values in people.covariates.items()}
+    return Chunk(
+        population=Population(people.first + start, stop - start, covariates),
+        cases=[
+            CaseChunk(
+                metrics=[MetricValues(m.request, m.span, m.unit, m.values[which]) for m in case.metrics],
+                compared={},
+                etas={name: values[which] for name, values in case.etas.items()},
+                parameters={name: values[which] for name, values in case.parameters.items()},
+                outside=case.outside[which],
+            )
+            for case in chunk.cases
+        ],
+    )
