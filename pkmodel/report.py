@@ -20,7 +20,7 @@ from pkmodel.cases import cases_of
 from pkmodel.errors import InputError, Problem, RunError
 from pkmodel.findings import COLUMNS
 from pkmodel.outcome import Study
-from pkmodel.specs.library import Scenario
+from pkmodel.specs.library import Scenario, load_scenario
 from pkmodel.study import Progress
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ FILES = (
 
 
 def run(
-    scenario: Scenario,
+    scenario: Scenario | str | Path,
     out: str | Path | None = None,
     *,
     jobs: int = 1,
@@ -50,7 +50,7 @@ def run(
     progress: Progress | None = None,
     command: str = "",
 ) -> Study:
-    """Run a scenario and, with ``out``, write its files into that directory.
+    """Run a scenario (or the one of that name or path) and, with ``out``, write its files into that directory.
 
     Files appear when the run is complete; an interrupted or failed run leaves the directory as it was.
 
@@ -72,6 +72,8 @@ def run(
     RunError
         where the files cannot be written (a full disk, say).
     """
+    if not isinstance(scenario, Scenario):
+        scenario = load_scenario(scenario)
     if out is None:
         return studies.run(scenario, jobs=jobs, strict=strict, all_metrics=all_metrics, progress=progress)
     with _workplace(Path(out)) as folder:
@@ -94,7 +96,7 @@ def run(
 
 @contextmanager
 def _workplace(out: Path) -> Iterator[Path]:
-    """A directory beside the final one; its files are moved over when all is done, and else thrown away."""
+    """A directory inside the final one; its files are moved over when all is done, and else thrown away."""
 
     def refuse(reason: str) -> InputError:
         return InputError(Problem(f"the output directory {out}: {reason}", "a directory that can be written"))
@@ -110,17 +112,19 @@ def _workplace(out: Path) -> Iterator[Path]:
         raise refuse(error.strerror or str(error)) from None
     try:
         yield folder
-        for file in sorted(folder.iterdir()):
-            os.replace(file, out / file.name)  # noqa: PTH105 - atomic, and Path.replace says less
+        produced = sorted(file.name for file in folder.iterdir())
+        for name in produced:
+            os.replace(folder / name, out / name)  # noqa: PTH105 - atomic, and Path.replace says less
+        for name in set(FILES) - set(produced):  # what an earlier run left there would pass for this run's
+            (out / name).unlink(missing_ok=True)
         folder.rmdir()
-    except OSError as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise RunError(f"the files could not be written to {out}: {error.strerror or error}") from error
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
         for parent in created:
             if parent.is_dir() and not any(parent.iterdir()):
                 parent.rmdir()
+        if isinstance(error, OSError):
+            raise RunError(f"the files could not be written to {out}: {error.strerror or error}") from error
         raise
 
 

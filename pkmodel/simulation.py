@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,7 @@ from pkmodel.metrics import Figures, Request, Span
 from pkmodel.network import Network
 from pkmodel.population import Patient, Population, outside_valid_for
 from pkmodel.schedule import Schedule
-from pkmodel.specs.library import DrugMode, drug_fraction
+from pkmodel.specs.library import DrugMode, drug_fraction, load_model, load_protocol
 from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.protocol import ProtocolSpec
 from pkmodel.specs.scenario import Moment
@@ -138,8 +139,8 @@ class Result:
 
 
 def simulate(
-    protocol: ProtocolSpec,
-    model: ModelSpec,
+    protocol: ProtocolSpec | str | Path,
+    model: ModelSpec | str | Path,
     patient: Patient | Population,
     *,
     until: str | None = None,
@@ -151,6 +152,8 @@ def simulate(
 
     Parameters
     ----------
+    protocol, model
+        loaded ones, or their names or paths.
     patient
         a :class:`Patient`, or a sampled population.
     until
@@ -167,6 +170,8 @@ def simulate(
     InputError
         where drug, route, units or covariates do not fit.
     """
+    protocol = protocol if isinstance(protocol, ProtocolSpec) else load_protocol(protocol)
+    model = model if isinstance(model, ModelSpec) else load_model(model)
     population = patient.population() if isinstance(patient, Patient) else patient
     fraction, warnings = drug_fraction(protocol, model, drug)
     outside = validity(protocol, model, population)

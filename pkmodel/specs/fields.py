@@ -15,7 +15,7 @@ from pkmodel.units import Quantity
 #: How well a number is supported; see "Evidence" in the README.
 Evidence = Literal["primary", "trace", "secondary", "derived", "borrowed", "assumed", "unsourced"]
 Drug = Literal["ketamine", "esketamine"]
-Route = Literal["iv", "intranasal", "oral"]
+Route = Literal["iv", "intranasal", "oral", "film", "sublingual", "buccal", "im", "sc", "rectal"]
 Sex = Literal["female", "male"]
 Ancestry = Literal["other", "asian", "japanese"]
 

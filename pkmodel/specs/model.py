@@ -134,11 +134,14 @@ class Effect(Spec):
 
 
 def _split_origin(value: Any) -> Any:
-    """``between_subject: {V1: ..., from: Table 3}`` keeps effects and their origin apart."""
+    """``between_subject: {V1: ..., eta: {VN1: VK1}, from: Table 3}`` keeps effects and their origin apart."""
     if isinstance(value, dict) and "effects" not in value:
-        value = {str(key): item for key, item in value.items()}
+        value = dict(value)
         rest = {key: value.pop(key) for key in ("from", "evidence") if key in value}
-        return {"effects": value, **rest}
+        shared = value.pop("eta", {})
+        if not isinstance(shared, dict):
+            raise InputError(Problem(shown(shared), "{PARAMETER: the parameter whose effect it shares}", path="eta"))
+        return {"effects": {**value, **{name: {"eta": other} for name, other in shared.items()}}, **rest}
     return value
 
 
