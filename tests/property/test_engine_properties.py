@@ -360,6 +360,18 @@ def test_infusions_in_a_row_are_one_long_infusion(
     assert (errors(split, long, long.max()).max(axis=1) <= 2.0 * slack(rates, hours)).all()
 
 
+@pytest.mark.parametrize("given_rates", [(0.1, 0.2), (0.3, 0.1, 0.7), (0.7, 0.1, 0.1)])
+def test_a_pump_that_has_stopped_gives_nothing(given_rates: tuple[float, ...]) -> None:
+    """Rates that overlap are added and taken back; what their rounding would leave does not pour on for ever."""
+    assert np.subtract.reduce([sum(given_rates), *given_rates]) != 0.0
+    rates, time = np.array([[-4.0]]), np.array([8.0, 20.0, 40.0])
+    doses = [Dose(float(start), 0, rate * 4.0, 4.0) for start, rate in enumerate(given_rates)]
+    found = levels(rates, doses, time)[:, 0]
+    expected = exact.course(rates, doses, time.tolist())[0][:, 0]
+    # Relative to the level itself, 1e-60 of the peak at the end, where a rate left over would hold it at 1e-17.
+    assert (np.abs(found / expected - 1.0) <= 2.0 * slack(rates, time)).all()
+
+
 @examples(25)
 @given(
     data=st.data(), count=st.integers(2, 5), compartments=st.integers(1, 6), shuffle=st.randoms(use_true_random=False)
@@ -475,7 +487,8 @@ def test_no_level_is_above_the_peak(data: st.DataObject, rates: Floats, width: f
     assume(edges[1] not in stops(doses))
     found = block_scan(rates[None], [doses], edges, range(len(rates))).stats[0, 0]
     peak, when = found[:, crossing.PEAK], found[:, crossing.TIME_OF_PEAK]
-    assert ((when >= edges[0]) & (when <= edges[1])).all()
+    # The time of a peak at the end of a step is a sum of three: one rounding beyond the edge is allowed.
+    assert ((when >= edges[0]) & (when <= np.nextafter(edges[1], np.inf))).all()
     time = samples(doses, *edges)
     sampled = levels(rates, doses, time)
     hours = max(edges[1] - first(doses), 0.0)
@@ -511,6 +524,7 @@ def test_crossings_split_the_course_into_above_and_below(
 
     # The level at a crossing is the threshold, but for the rounding of the level and of the time (slope x time).
     hours = max(edges[1] - first(doses), 0.0)
+    moved = 0.0  # how far the crossings may lie from where exact arithmetic has them, all together
     if times:
         reached, _ = exact.course(rates, doses, times)
         for moment, state in zip(times, reached, strict=True):
@@ -519,6 +533,7 @@ def test_crossings_split_the_course_into_above_and_below(
             )
             slope = abs(float(rates[into] @ state) + pouring)
             assert abs(state[into] - limit) <= slack(rates, hours) * limit + 4.0 * EPS * moment * slope
+            moved += float(slack(rates, hours)) * limit / slope if slope > 0.0 else np.inf
 
     # Between crossings, doses and edges a level stays on one side, that of the middle.
     marks = sorted({*edges, *times, *(stop for stop in stops(doses) if edges[0] < stop < edges[1])})
@@ -541,13 +556,13 @@ def test_crossings_split_the_course_into_above_and_below(
         piece = np.searchsorted(marks, time) - 1
         assert ((sampled > 0.0) == above[np.clip(piece, 0, len(above) - 1)])[clear].all()
 
-    # A window cut in two has the same figures.
+    # A window cut in two has the same figures; a level reached on another way crosses that much earlier or later.
     halves = block_scan(rates[None], [doses], [edges[0], low + cut * width, edges[1]], [into], [limit])
     assert halves.stats[0, :, 0, crossing.PEAK].max() == pytest.approx(
         peak, rel=2.0 * float(slack(rates, hours)), abs=0
     )
     assert halves.time_above[0, :, 0, 0].sum() == pytest.approx(
-        found.time_above[0, 0, 0, 0], rel=0, abs=tolerance + 4.0 * EPS * edges[1]
+        found.time_above[0, 0, 0, 0], rel=0, abs=tolerance + 4.0 * EPS * edges[1] + 2.0 * moved
     )
 
 
