@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import platform
@@ -113,6 +114,9 @@ def _workplace(out: Path) -> Iterator[Path]:
     try:
         yield folder
         produced = sorted(file.name for file in folder.iterdir())
+        for name in produced:  # looked at before the first file is moved, so that old and new never stand mixed
+            if (out / name).is_dir():
+                raise IsADirectoryError(errno.EISDIR, f"{name} is a directory")
         for name in produced:
             os.replace(folder / name, out / name)  # noqa: PTH105 - atomic, and Path.replace says less
         for name in set(FILES) - set(produced):  # what an earlier run left there would pass for this run's

@@ -140,10 +140,13 @@ def build(protocol: ProtocolSpec, network: Network, *, fraction_of_drug: float =
         where the model lacks the route, a covariate is missing, or a dose cannot be given.
     """
     events = EventList(network.size)
-    sessions = []
+    sessions: list[GivenSession] = []
     for planned in protocol.plan():
         session = _dose_of(planned, network.values, network.size)
         _deliver(session, network, events, fraction_of_drug)
+        if sessions and (sessions[-1].end > planned.start).any():
+            found = f"session {planned.index} before the end of session {planned.index - 1}"
+            raise InputError(Problem(found, "sessions that do not overlap", planned.place, "protocol"))
         sessions.append(session)
     return Schedule(tuple(sessions), events.events())
 
@@ -157,18 +160,23 @@ def _dose_of(planned: PlannedSession, values: Mapping[str, Floats], size: int) -
         asked = planned.dose.value * weight
     else:
         asked = np.full(size, planned.dose.value)
-    dose = asked
+    ceiling = np.full(size, np.inf)
     if limits.max_per_kg is not None:
-        dose = np.minimum(dose, limits.max_per_kg.value * _covariate(values, "weight"))
+        ceiling = np.minimum(ceiling, limits.max_per_kg.value * _covariate(values, "weight"))
     if limits.max_single is not None:
-        dose = np.minimum(dose, limits.max_single.value)
+        ceiling = np.minimum(ceiling, limits.max_single.value)
+    dose = np.minimum(asked, ceiling)
     capped = dose < asked * (1 - _WHOLE)
     before = dose
     if limits.round_to is not None:
-        dose = _rounded(dose, limits.round_to.value, limits.round)
-        if limits.max_single is not None:  # rounding up never goes over the cap
-            over = dose > limits.max_single.value * (1 + _WHOLE)
-            dose = np.where(over, _rounded(before, limits.round_to.value, "down"), dose)
+        dose = _rounded(dose, limits.round_to.value, limits.round or "nearest")
+        over = dose > ceiling * (1 + _WHOLE)  # rounding up never goes over a cap
+        dose = np.where(over, _rounded(before, limits.round_to.value, "down"), dose)
+        if (dose == 0.0).any():
+            least = before[np.argmin(dose)]
+            found = f"{least:.4g} mg in session {planned.index}, which rounds to 0 mg"
+            expected = f"a dose that leaves something at round_to: {limits.round_to.text}"
+            raise InputError(Problem(found, expected, planned.place, "protocol"))
     rounded = np.abs(dose - before) > _WHOLE * before
     devices = None
     end = np.full(size, planned.start + planned.over)

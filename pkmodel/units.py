@@ -73,7 +73,8 @@ KINDS: dict[str, tuple[str, str]] = {
     "body mass index": ("kg/m**2", 'a body mass index such as "30 kg/m2"'),
 }
 
-_NUMBER = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?)\s*(.*)", re.DOTALL)
+# A number that ends there: 0,5 mg and 00:40 are not taken apart into a number and an odd unit.
+_NUMBER = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?)(?![\d.,:])\s*(.*)", re.DOTALL)
 # Unit words, each to a small whole power, joined by * and /. Anything else never reaches pint.
 _WORD = r"[A-Za-z%µμ]+(?:(?:\*\*|\^)?-?[1-3])?"
 _UNIT = re.compile(rf"(?:1?\s*/\s*)?{_WORD}(?:\s*[*/·]\s*{_WORD}){{0,4}}")

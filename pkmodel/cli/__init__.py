@@ -6,10 +6,27 @@ Exit codes: 0 it ran, 1 a check failed, 2 the input is wrong, 3 the run failed, 
 from __future__ import annotations
 
 import gc
+import os
+import sys
 
 
 def main() -> None:
     """Entry point: every error that the user can cause is one clear message, never a traceback."""
+    import signal
+
+    # A cluster ends jobs with SIGTERM: the same tidy end as Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        code = _run()
+    except KeyboardInterrupt:  # before or after the command itself, while modules are imported
+        code = 130
+    if code == 130:
+        sys.stderr.write("interrupted; nothing was written\n")
+    raise SystemExit(code)
+
+
+def _run() -> int:
+    """Run the command; the answer is the exit code."""
     # Start-up makes many long-lived objects; collecting among them costs a tenth of a short run.
     gc.set_threshold(50_000, 20, 20)
     import typer
@@ -30,8 +47,7 @@ def main() -> None:
     except PkmodelError as error:
         console.note(f"error: {error}")
         code = error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        console.note("interrupted; nothing was written")
+    except typer.Abort:
         code = 130
     except usage_error as error:
         error.show()  # type: ignore[attr-defined]
@@ -41,8 +57,5 @@ def main() -> None:
         code = 3
     except BrokenPipeError:
         # The reader of our output has gone (`pkmodel models | head`); there is no one left to tell.
-        import os
-        import sys
-
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    raise SystemExit(code)
+    return int(code)

@@ -65,7 +65,7 @@ class Drug(StrEnum):
 def run(
     scenario: Annotated[str, typer.Argument(help="Name of a scenario, or path of a scenario file.")],
     output: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Directory for the files [results/SCENARIO].")
+        str | None, typer.Option("-o", "--out", help="Directory for the files [results/SCENARIO].")
     ] = None,
     n: Annotated[int | None, typer.Option("--n", help="Number of patients, instead of the scenario's.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed, instead of the scenario's.")] = None,
@@ -86,7 +86,7 @@ def run(
     loaded = load_scenario(scenario).with_options(n=n, seed=seed)
     if model:
         loaded = loaded.with_models(model)
-    folder = output if output is not None else Path("results") / loaded.id
+    folder = _path(output) or Path("results") / loaded.id
     with _Progress(loaded.spec.n, quiet=as_json) as advance:
         study = report.run(
             loaded,
@@ -104,6 +104,13 @@ def run(
     verdicts = {finding.verdict for finding in study.results}
     if fail_on and ("broken" in verdicts or (fail_on is FailOn.undecided and "undecided" in verdicts)):
         raise typer.Exit(1)
+
+
+def _path(text: str | None) -> Path | None:
+    """The path that ``--out`` gives; an empty one (an unset variable of a script, say) is refused."""
+    if text is not None and not text.strip():
+        raise InputError(Problem("an empty path", "a path", "--out"))
+    return Path(text) if text is not None else None
 
 
 def _cores() -> int:
@@ -145,32 +152,33 @@ def simulate(
     every: Annotated[str, typer.Option(help="Step of the table and the curve.")] = "5 min",
     drug: Annotated[Drug, typer.Option(help="own: the mg as the model's own drug; half: the S half.")] = Drug.match,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse what is outside the model's range.")] = False,
-    output: Annotated[Path | None, typer.Option("-o", "--out", help="File: .csv, .parquet or .png.")] = None,
+    output: Annotated[str | None, typer.Option("-o", "--out", help="File: .csv, .parquet or .png.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Simulate one patient with typical parameters."""
     from pkmodel import simulation
     from pkmodel.specs.library import load_model, load_protocol
 
-    if output is not None and output.suffix not in (".csv", ".parquet", ".png"):
-        raise InputError(Problem(str(output), "a file name that ends in .csv, .parquet or .png", "--out"))
+    file = _path(output)
+    if file is not None and file.suffix not in (".csv", ".parquet", ".png"):
+        raise InputError(Problem(str(file), "a file name that ends in .csv, .parquet or .png", "--out"))
     patient = patient_of(weight, age, height, sex, ancestry)
     result = simulation.simulate(
         load_protocol(protocol), load_model(model), patient, until=until, every=every, drug=drug.value, strict=strict
     )
-    if output is not None:
-        _save(result, output)
+    if file is not None:
+        _save(result, file)
     if as_json:
         rows = result.sessions().to_dict(orient="records")
         head = {"disclaimer": NOT_FOR_CARE, "model": result.model.id, "evidence": result.model.evidence}
         console.print_json({**head, "warnings": result.warnings, "sessions": rows})
-    elif output is None:
+    elif file is None:
         console.sessions(result, result.sessions().to_dict(orient="records"))
     for sentence in result.warnings:
         console.note(f"note: {sentence}")
-    if output is not None:
+    if file is not None:
         count = len(result.network.output_names)
-        console.note(f"{output}: {result.time.size:,} times, outputs: {count}. {NOT_FOR_CARE}")
+        console.note(f"{file}: {result.time.size:,} times, outputs: {count}. {NOT_FOR_CARE}")
 
 
 def _save(result: Result, file: Path) -> None:
@@ -186,9 +194,11 @@ def _save(result: Result, file: Path) -> None:
         else:
             result.to_pandas().to_parquet(part, index=False)
         part.replace(file)
-    except OSError as error:
+    except BaseException as error:
         if part.parent.is_dir():
             part.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
         raise InputError(Problem(f"{file}: {error.strerror or error}", "a file that can be written", "--out")) from None
 
 
@@ -200,7 +210,7 @@ def check(files: Annotated[list[Path], typer.Argument(help="YAML files of any ki
     problems: list[Problem] = []
     for file in files:
         try:
-            console.text(f"{file}: a valid {check_file(file)}")
+            console.out.print(f"{file}: a valid {check_file(file)}", markup=False, soft_wrap=True)
         except InputError as error:
             problems += error.problems
     if problems:

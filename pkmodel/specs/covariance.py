@@ -42,11 +42,12 @@ def factor(block: Block) -> tuple[list[str], NDArray[np.float64]]:
             if row != column:
                 lower[row, column] = rest / lower[column, column] if lower[column, column] > 0 else 0.0
                 if lower[column, column] == 0.0 and rest != 0.0:
-                    raise _impossible(names[row], names[column])
-            elif rest < 0:
-                raise _impossible(names[row], names[row])
+                    raise _impossible(names[column], names[row])
+            elif rest < -1e-12 * covariance[row, row]:  # a correlation of exactly 1 leaves a rounding error
+                strongest = int(np.argmax(np.abs(lower[row, :row])))
+                raise _impossible(names[strongest], names[row])
             else:
-                lower[row, row] = math.sqrt(rest)
+                lower[row, row] = math.sqrt(max(rest, 0.0))
     return names, lower
 
 

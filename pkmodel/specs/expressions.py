@@ -155,7 +155,21 @@ def _evaluate(node: ast.expr, values: Mapping[str, Value]) -> Any:
 
 def _dimensions(node: ast.expr, known: Mapping[str, Dimensions]) -> Dimensions:
     match node:
-        case ast.Constant() | ast.Compare() | ast.BoolOp() | ast.UnaryOp(op=ast.Not()):
+        case ast.Constant():
+            return {}
+        case ast.Compare(left=left, comparators=[right]):
+            # A bare number may stand for any unit (age > 60); two named things must agree.
+            if not any(isinstance(_bare(side), ast.Constant) for side in (left, right)):
+                _same(node, left, right, known)
+            else:
+                _dimensions(left, known), _dimensions(right, known)
+            return {}
+        case ast.BoolOp(values=values):
+            for value in values:
+                _dimensions(value, known)
+            return {}
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            _dimensions(operand, known)
             return {}
         case ast.Name(id=name):
             return known[name]
@@ -170,6 +184,8 @@ def _dimensions(node: ast.expr, known: Mapping[str, Dimensions]) -> Dimensions:
             return {name: power for name, power in powers.items() if power}
         case ast.BinOp(left=left, op=ast.Pow(), right=right):
             base = _dimensions(left, known)
+            if _dimensions(right, known) != {}:
+                return None  # a power of litres: unknown, so that it never passes for a plain number
             if not base:
                 return base
             if isinstance(right, ast.Constant) and isinstance(right.value, int):
@@ -179,11 +195,20 @@ def _dimensions(node: ast.expr, known: Mapping[str, Dimensions]) -> Dimensions:
             return _same(node, left, right, known)
         case ast.Call(func=ast.Name(id="min" | "max"), args=[left, right]):
             return _same(node, left, right, known)
-        case ast.Call(func=ast.Name(id="where"), args=[_, left, right]):
+        case ast.Call(func=ast.Name(id="where"), args=[condition, left, right]):
+            _dimensions(condition, known)
             return _same(node, left, right, known)
-        case ast.Call():
-            return {}
+        case ast.Call(func=ast.Name(id="sqrt"), args=[inner]):
+            base = _dimensions(inner, known)
+            return base and {name: power / 2 for name, power in base.items()}
+        case ast.Call(args=[inner]):  # exp and log: unknown unless of a plain number
+            return {} if _dimensions(inner, known) == {} else None
     raise AssertionError(ast.dump(node))  # pragma: no cover
+
+
+def _bare(node: ast.expr) -> ast.expr:
+    """A node without its sign."""
+    return node.operand if isinstance(node, ast.UnaryOp) else node
 
 
 def _same(node: ast.expr, left: ast.expr, right: ast.expr, known: Mapping[str, Dimensions]) -> Dimensions:

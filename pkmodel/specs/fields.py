@@ -23,9 +23,15 @@ SEXES: tuple[str, ...] = ("female", "male")
 ANCESTRIES: tuple[str, ...] = ("other", "asian", "japanese")
 
 
+#: No course lasts longer (100 years, in h); a longer time is taken for a mistake.
+LONGEST = 876_000.0
+
+
 def _kind(kind: str, *, above: float | None = None, least: float | None = None) -> Callable[[object], Quantity]:
     def read(value: object) -> Quantity:
         quantity = units.as_kind(value, kind)
+        if kind == "time" and quantity.value > LONGEST:
+            raise InputError(Problem(found=shown(value), expected=f"{units.KINDS[kind][1]}, of at most 100 years"))
         bound = "above 0" if above is not None else "of at least 0"
         if (above is not None and quantity.value <= above) or (least is not None and quantity.value < least):
             raise InputError(Problem(found=shown(value), expected=f"{units.KINDS[kind][1]}, {bound}"))
@@ -88,6 +94,15 @@ WeightRange = Annotated[tuple[float, float], PlainValidator(_range("weight"))]
 LengthRange = Annotated[tuple[float, float], PlainValidator(_range("length"))]
 BodyMassIndexRange = Annotated[tuple[float, float], PlainValidator(_range("body mass index"))]
 TimeRange = Annotated[tuple[float, float], PlainValidator(_range("time"))]
+
+
+def _name_or_mapping(value: object) -> str | dict[str, Any]:
+    if isinstance(value, (str, dict)):
+        return value
+    raise InputError(Problem(found=shown(value), expected="a name, a path, or keys and values"))
+
+
+NameOrMapping = Annotated[str | dict[str, Any], PlainValidator(_name_or_mapping)]
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
 

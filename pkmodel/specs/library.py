@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from pkmodel.errors import InputError, Problem, shown, unknown_name
+from pkmodel.errors import InputError, Problem, nearest, shown, unknown_name
 from pkmodel.specs import loading
 from pkmodel.specs.loading import Source, Spec
 from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.population import PopulationSpec
 from pkmodel.specs.protocol import ProtocolSpec
-from pkmodel.specs.scenario import Rule, ScenarioSpec
+from pkmodel.specs.scenario import Rule, ScenarioSpec, Window
 from pkmodel.specs.yaml_tree import Document, Place, dotted, read_yaml
 
 S = TypeVar("S", bound=Spec)
@@ -105,10 +105,12 @@ def load_scenario(source: Source) -> Scenario:
 
     Raises InputError with every mistake, in the scenario or in a file that it refers to.
     """
-    spec, document = loading.load("scenarios", source, ScenarioSpec)
+    document = loading.document_of("scenarios", source)
+    spec, problems = loading.examine(document, ScenarioSpec)
+    if spec is None:
+        raise InputError(problems)
     beside = document.path.parent if document.path else None
     inputs: dict[str, Loaded] = {}
-    problems: list[Problem] = []
     scenario_id = document.path.stem if document.path else "scenario"
     inputs["scenario"] = Loaded(scenario_id, document)
 
@@ -119,8 +121,13 @@ def load_scenario(source: Source) -> Scenario:
                 return loading.check(document, cls, place)
             found, file = loading.load(kind, str(name), cls, beside=beside)
         except InputError as error:
-            at = {"where": document.name, "line": document.line(place), "path": dotted(place)}
-            problems.extend(problem if problem.where else problem.at(**at) for problem in error.problems)  # type: ignore[arg-type]
+            here = (dotted(place), document.name, document.line(place))
+            for problem in error.problems:
+                if not problem.where:  # an unknown name
+                    problem = problem.at(path=here[0], where=here[1], line=here[2])
+                elif not problem.line:  # a file that cannot be read: say who asked for it
+                    problem = Problem(f"{problem.where}: {problem.found}", problem.expected, *here)
+                problems.append(problem)
             return None
         label = found.id if isinstance(found, ModelSpec) else str(name)
         inputs[f"{kind[:-1]} {label}"] = Loaded(label, file)
@@ -165,19 +172,23 @@ def _cross_checks(scenario: Scenario) -> list[Problem]:
                     )
             for index, rule in enumerate(scenario.spec.rules):
                 problems += _rule_checks(rule, f"rules[{index}]", model, len(arm.protocol.plan()), arm.name)
-            if scenario.spec.compare is not None:
-                problems += _output(model, scenario.spec.compare.output, "compare.output")
+            compare = scenario.spec.compare
+            if compare is not None:
+                problems += _output(model, compare.output, "compare.output")
+                problems += _window_checks(compare.window, "compare", len(arm.protocol.plan()), arm.name)
     return list({(problem.path, problem.found): problem for problem in problems}.values())
 
 
 def _rule_checks(rule: Rule, path: str, model: ModelSpec, sessions: int, arm: str) -> list[Problem]:
-    problems = _output(model, rule.output, f"{path}.output")
-    if rule.window.kind == "sessions" and rule.window.last > sessions:
-        found, expected = str(rule.window), f"sessions 1 to {sessions}, which arm {arm} has"
-        problems.append(Problem(found, expected, path=f"{path}.window"))
-    if rule.window.kind == "between" and sessions < 2:
-        problems.append(Problem("between sessions", f"more than the one session of arm {arm}", path=f"{path}.window"))
-    return problems
+    return _output(model, rule.output, f"{path}.output") + _window_checks(rule.window, path, sessions, arm)
+
+
+def _window_checks(window: Window, path: str, sessions: int, arm: str) -> list[Problem]:
+    if window.kind == "sessions" and window.last > sessions:
+        return [Problem(str(window), f"sessions 1 to {sessions}, which arm {arm} has", path=f"{path}.window")]
+    if window.kind == "between" and sessions < 2:
+        return [Problem("between sessions", f"more than the one session of arm {arm}", path=f"{path}.window")]
+    return []
 
 
 def _output(model: ModelSpec, name: str, path: str) -> list[Problem]:
@@ -225,6 +236,15 @@ def kind_of(document: Document) -> str:
     for kind, sign in _SIGNS.items():
         if sign in document.tree:
             return kind
+    # A misspelt sign: the kind that most other keys belong to, if they do; its check names the misspelling.
+    fits = {
+        kind: len({info.alias or name for name, info in cls.model_fields.items()} & set(document.tree))
+        for kind, cls in KINDS.items()
+        if nearest(_SIGNS[kind], list(document.tree))
+    }
+    best = max(fits, key=lambda kind: fits[kind], default=None)
+    if best is not None and fits[best] >= 2:
+        return best
     expected = ", ".join(f"{sign} (a {kind[:-1]})" for kind, sign in _SIGNS.items())
     raise InputError(Problem(f"the keys {shown(', '.join(document.tree))}", f"one of {expected}", where=document.name))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import types
 import typing
 from collections.abc import Mapping
@@ -59,60 +60,185 @@ def find(kind: str, source: str | Path, *, beside: Path | None = None) -> Path:
     return known[str(source)]
 
 
+def document_of(kind: str, source: Source, *, beside: Path | None = None) -> Document:
+    """The document of a name, a path, or a mapping that holds what a file would."""
+    if isinstance(source, Mapping):
+        return Document(name=f"<{kind[:-1]}>", tree=dict(source))
+    return read_yaml(find(kind, source, beside=beside))
+
+
 def load(kind: str, source: Source, cls: type[S], *, beside: Path | None = None) -> tuple[S, Document]:
     """Read and check one file (or a mapping that holds what a file would)."""
-    if isinstance(source, Mapping):
-        document = Document(name=f"<{kind[:-1]}>", tree=dict(source))
-    else:
-        document = read_yaml(find(kind, source, beside=beside))
+    document = document_of(kind, source, beside=beside)
     return check(document, cls), document
 
 
 def check(document: Document, cls: type[S], place: Place = ()) -> S:
     """Validate a document, or the part of it at ``place``; raises one InputError with every mistake."""
+    spec, problems = examine(document, cls, place)
+    if spec is None or problems:
+        raise InputError(problems)
+    return spec
+
+
+def examine(document: Document, cls: type[S], place: Place = ()) -> tuple[S | None, list[Problem]]:
+    """Validate a document; every mistake in it, and what is left of it without them (None where nothing is).
+
+    Mistakes of single values hide those between the sections of a file. So what is wrong is cut out and the rest
+    looked at again, until it holds or nothing new is found; what is missing only because it was cut out is not said.
+    """
     tree = document.tree
     for part in place:
         tree = tree[part]
-    try:
-        return cls.model_validate(tree, context={"document": document})
-    except ValidationError as error:
-        problems: list[Problem] = []
-        for detail in error.errors(include_url=False):
-            problems += _problems(cls, detail, document, place)
-        raise InputError(problems) from None
+    pruned = _Pruned(tree)
+    problems: list[Problem] = []
+    for _ in range(6):
+        try:
+            return cls.model_validate(pruned.tree, context={"document": document}), problems
+        except ValidationError as error:
+            found: list[tuple[Place, Problem]] = []
+            for detail in error.errors(include_url=False):
+                found += _problems(cls, detail, document, place, pruned)
+        fresh = [problem for loc, problem in _without_echoes(found) if not pruned.explains(loc, problem)]
+        problems += [problem for problem in fresh if problem not in problems]
+        cuts = [pruned.cut(loc) for loc, _ in sorted(found, key=lambda item: _order(item[0]), reverse=True)]
+        if not all(cuts):
+            break
+    return None, problems
 
 
-def _problems(cls: type[BaseModel], detail: Any, document: Document, prefix: Place) -> list[Problem]:
-    """pydantic's error in our own words."""
-    loc: Place = detail["loc"]
-    place = (*prefix, *loc)
+def _order(place: Place) -> tuple[str, ...]:
+    """Places in an order in which later items of a list come later."""
+    return tuple(f"{part:09d}" if isinstance(part, int) else part for part in place)
+
+
+def _without_echoes(found: list[tuple[Place, Problem]]) -> list[tuple[Place, Problem]]:
+    """Without "nothing, expected the key arms" where the misspelling ``amrs`` of that key is reported anyway."""
+    meant = {(loc[:-1], problem.nearest) for loc, problem in found if problem.found.startswith("the key ")}
+    return [
+        (loc, problem)
+        for loc, problem in found
+        if problem.found != "nothing" or (loc[:-1], loc[-1:][0] if loc else "") not in meant
+    ]
+
+
+class _Pruned:
+    """A copy of a tree from which wrong parts are cut out; list items keep the index they had."""
+
+    def __init__(self, tree: Any):
+        self.tree = copy.deepcopy(tree)
+        self.gone: list[Place] = []
+        self._kept: dict[Place, list[int]] = {}
+
+    def original(self, loc: Place) -> Place:
+        """A place in the pruned tree as it was in the whole one."""
+        place: Place = ()
+        for part in loc:
+            kept = self._kept.get(place)
+            place = (*place, kept[part] if kept is not None and isinstance(part, int) and part < len(kept) else part)
+        return place
+
+    def explains(self, loc: Place, problem: Problem) -> bool:
+        """Whether a problem is only there because something was cut out."""
+        place = self.original(loc)
+        for gone in self.gone:
+            if place == gone[: len(place)] or gone == place[: len(gone)]:  # above it, or below
+                return True
+            holder = gone[:-1]  # beside it: the rest of a mapping, or a list whose order has changed
+            if holder and place[: len(holder)] == holder and (isinstance(gone[-1], int) or len(place) == len(gone)):
+                return True
+            if isinstance(gone[-1], str) and problem.found == gone[-1]:  # it looks for what was cut out
+                return True
+        return False
+
+    def cut(self, loc: Place) -> bool:
+        """Cut out what is at ``loc``, or the nearest thing around it that is there; False where nothing can be."""
+        for length in range(len(loc), 0, -1):
+            *parents, last = loc[:length]
+            holder = self.tree
+            try:
+                for part in parents:
+                    holder = holder[part]
+                holder[last]
+            except (KeyError, IndexError, TypeError):
+                continue
+            if isinstance(holder, str):
+                continue
+            self.gone.append(self.original(loc[:length]))
+            if isinstance(holder, list) and isinstance(last, int):
+                place = self.original(tuple(parents))
+                kept = self._kept.setdefault(place, list(range(len(holder))))
+                del kept[last], holder[last]
+            else:
+                del holder[last]
+            return True
+        return False
+
+
+def _problems(
+    cls: type[BaseModel], detail: Any, document: Document, prefix: Place, pruned: _Pruned
+) -> list[tuple[Place, Problem]]:
+    """pydantic's error in our own words, with the place in the pruned tree."""
+    loc = _real_place(pruned.tree, detail["loc"])
+    place = (*prefix, *pruned.original(loc))
     inner = detail.get("ctx", {}).get("error")
     if isinstance(inner, InputError):
         found = []
         for problem in inner.problems:
-            at = (*place, *parts(problem.path))
-            found.append(problem.at(path=dotted(at), where=document.name, line=document.line(at)))
+            at = _real_place(pruned.tree, (*loc, *parts(problem.path)))
+            whole = (*prefix, *pruned.original(at))
+            found.append((at, problem.at(path=dotted(whole), where=document.name, line=document.line(whole))))
         return found
     kind, value = detail["type"], detail["input"]
     close = ""
     if kind == "extra_forbidden":
-        legal = _keys_at(cls, loc[:-1])
+        legal = _keys_at(cls, detail["loc"][:-1])
         seen, expected, close = f"the key {shown(str(loc[-1]))}", one_of(legal, 30), nearest(loc[-1], legal)
     elif kind == "missing":
         seen, expected = "nothing", f"the key {loc[-1]}"
-        if isinstance(value, dict):
-            spare = [key for key in value if key not in _keys_at(cls, loc[:-1])]
-            close = nearest(loc[-1], spare)
     elif kind == "literal_error":
         expected = "one of " + detail["ctx"]["expected"].replace("'", "")
         legal = [word.strip(" '") for word in detail["ctx"]["expected"].replace(" or ", ",").split(",")]
         seen, close = shown(value), nearest(value, legal)
     else:
         message = detail["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-        seen, expected = shown(value), message
+        seen, expected = shown(value), _PLAIN.get(kind, message)
         if value is None:
             seen = "nothing"
-    return [Problem(seen, expected, dotted(place), document.name, document.line(place), close)]
+    return [(loc, Problem(seen, expected, dotted(place), document.name, document.line(place), close))]
+
+
+#: pydantic's words where ours are plainer.
+_PLAIN = {
+    "model_type": "keys and values",
+    "dict_type": "keys and values",
+    "list_type": "a list",
+    "too_short": "at least one item",
+    "string_pattern_mismatch": "a name of letters, digits and _, which begins with a letter",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "string_type": "text",
+    "bool_type": "true or false",
+}
+#: Parts of a place that our own short forms put in, and that no file has.
+_INVENTED = ("effects", "paths", "[key]")
+
+
+def _real_place(tree: Any, loc: Place) -> Place:
+    """A place of pydantic's as it is in the file: without the levels that short forms of ours added."""
+    place: list[str | int] = []
+    holder = tree
+    for index, part in enumerate(loc):
+        try:
+            holder = holder[part]
+        except (KeyError, IndexError, TypeError):
+            if part in _INVENTED:
+                continue
+            return (*place, *(rest for rest in loc[index:] if rest not in _INVENTED))
+        place.append(part)
+    return tuple(place)
 
 
 def parts(path: str) -> Place:

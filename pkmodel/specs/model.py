@@ -87,6 +87,11 @@ class Parameter(Spec):
                 raise InputError(Problem(bound.text, f"the dimension of {self.value.text}", path=side))
         if self.lower is not None and self.upper is not None and self.lower.value >= self.upper.value:
             raise InputError(Problem(f"{self.lower.text} to {self.upper.text}", "a lower bound below the upper one"))
+        low = self.lower.value if self.lower is not None else 0.0
+        high = self.upper.value if self.upper is not None else float("inf")
+        if not low <= self.value.value <= high or (self.value.value == 0 and dict(dimensions) == {"volume": 1.0}):
+            ends = f"{self.lower.text if self.lower else 0} to {self.upper.text if self.upper else 'any'}"
+            raise InputError(Problem(self.value.text, f"a value from {ends}, and a volume above 0", path="value"))
         if self.above is not None:
             expected = dict(dimensions)
             expected["age"] = expected.get("age", 0.0) - 1.0
@@ -246,7 +251,7 @@ class Check(Spec):
 
     id: fields.Name
     role: Literal["must_reproduce", "compare"]
-    protocol: str | dict[str, Any]
+    protocol: fields.NameOrMapping
     patient: dict[str, Any] = {}
     metric: Literal["peak", "auc", "level_at", "time_of_peak"]
     output: str

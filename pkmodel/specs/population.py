@@ -81,6 +81,8 @@ def _distribution(covariate: str, kind: str) -> Callable[[object], Distribution]
             parts = []
             for sex in fields.SEXES:
                 try:
+                    if not isinstance(body[sex], dict):
+                        raise refuse(shown(body[sex]), f"a distribution such as {{normal: {example}}}")
                     parts.append(read({**({"range": value["range"]} if "range" in value else {}), **body[sex]}))
                 except InputError as error:
                     raise InputError(
@@ -90,7 +92,9 @@ def _distribution(covariate: str, kind: str) -> Callable[[object], Distribution]
         if form == "lognormal":
             if not isinstance(body, dict) or set(body) != {"median", "cv"}:
                 raise refuse(shown(body), "{median: ..., cv: ...}", form)
-            cv = units.as_kind(body["cv"], "number").value
+            cv = units.parse(body["cv"], allow_plain=True).value
+            if units.parse(body["cv"], allow_plain=True).unit.dimensions or not 0 < cv <= 5:
+                raise refuse(shown(body["cv"]), 'a coefficient of variation such as "22 %"', f"{form}.cv")
             location, spread = quantity(body["median"], f"{form}.median"), math.sqrt(math.log1p(cv**2))
         elif form == "fixed":
             location, spread = quantity(body, form), 0.0
@@ -151,6 +155,9 @@ class PopulationSpec(Spec):
             problems.append(Problem(f"shares that add up to {total:g}", "shares that add up to 1", path="ancestry"))
         for pair in self.correlation:
             first, _, second = pair.partition("~")
+            if f"{second}~{first}" in self.correlation and first > second:
+                found = f"{pair} beside {second}~{first}"
+                problems.append(Problem(found, "each pair once", path=f"correlation.{pair}"))
             if first == second or first not in CORRELATED or second not in CORRELATED:
                 path = f"correlation.{pair}"
                 problems.append(Problem(shown(pair), "two of age, height and weight, as height~weight", path=path))

@@ -22,6 +22,10 @@ Salt = Literal["base", "hydrochloride"]
 HYDROCHLORIDE = 0.867
 
 
+#: The largest doses of a session that are taken for meant and not for a slip of the unit (days of intensive care).
+MOST_PER_KG, MOST = 200.0, 20_000.0
+
+
 def _dose(value: object) -> Quantity:
     expected = 'a dose with its unit, such as "56 mg" or "0.5 mg/kg"'
     try:
@@ -29,8 +33,11 @@ def _dose(value: object) -> Quantity:
     except InputError as error:
         raise InputError(Problem(error.problems[0].found, expected, nearest=error.problems[0].nearest)) from None
     legal = [units.parse_unit(unit).dimensions for unit in ("mg", "mg/kg")]
-    if quantity.unit.dimensions not in legal or quantity.value <= 0:
-        raise InputError(Problem(shown(value), expected + (", above 0" if quantity.value <= 0 else "")))
+    if quantity.unit.dimensions not in legal:
+        raise InputError(Problem(shown(value), expected))
+    most, unit = (MOST_PER_KG, "mg/kg") if per_weight(quantity) else (MOST, "mg")
+    if not 0 < quantity.value <= most:
+        raise InputError(Problem(shown(value), f"{expected}, above 0 and at most {most:g} {unit}"))
     return quantity
 
 
@@ -64,7 +71,16 @@ class DoseLimits(Spec):
     max_single: fields.Mass | None = None
     max_per_kg: fields.PerWeight | None = None
     round_to: fields.Mass | None = None
-    round: Literal["down", "up", "nearest"] = "nearest"
+    round: Literal["down", "up", "nearest"] | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DoseLimits:
+        if self.round is not None and self.round_to is None:
+            raise InputError(Problem(f"round: {self.round} without round_to", "round_to, the step", path="round_to"))
+        if self.round_to is not None and self.max_single is not None and self.round_to.value > self.max_single.value:
+            found = f"round_to {self.round_to.text} above max_single {self.max_single.text}"
+            raise InputError(Problem(found, "a step that a dose below the cap can have"))
+        return self
 
 
 class Device(Spec):
@@ -213,6 +229,13 @@ class PlannedSession:
     limits: DoseLimits
     place: str
 
+    @property
+    def last_device(self) -> float:
+        """Hours from the start to the last device of the dose as planned (0 for a dose per kilogram)."""
+        if self.device is None or per_weight(self.dose):
+            return 0.0
+        return max(0.0, round(self.dose.value / self.device.strength.value) - 1) * self.device.pause
+
 
 class ProtocolSpec(_Defaults):
     """A protocol file, checked; ``plan()`` is the list of its sessions."""
@@ -249,7 +272,7 @@ class ProtocolSpec(_Defaults):
                         path=planned.place,
                     )
                 )
-            elif planned.start < before.start + before.over:
+            elif planned.start < before.start + max(before.over, before.last_device):
                 problems.append(
                     Problem(
                         found=f"session {planned.index} before the end of session {before.index}",
@@ -320,6 +343,17 @@ def _session_problems(planned: PlannedSession) -> list[Problem]:
             problems.append(
                 Problem(planned.dose.text, f"whole devices of {device.strength.text}: {fits}", f"{planned.place}.dose")
             )
+        cap = limits.max_single
+        if (
+            cap is not None
+            and limits.round_to is None
+            and cap.value < planned.dose.value
+            and not per_weight(planned.dose)
+        ):
+            count = cap.value / device.strength.value
+            if abs(count - round(count)) > 1e-9:
+                expected = f"a cap of whole devices of {device.strength.text}, or round_to: {device.strength.text}"
+                problems.append(Problem(f"max_single {cap.text} below {planned.dose.text}", expected, planned.place))
         if per_weight(planned.dose):
             whole = limits.round_to and abs(limits.round_to.value / device.strength.value % 1.0) < 1e-9
             if not whole:

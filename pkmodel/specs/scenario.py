@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, PlainValidator, model_validator
 
@@ -95,8 +95,10 @@ def _window(value: object) -> Window:
         raise InputError(Problem(shown(ends), "the first and the last session, such as [8, 12]", path="sessions"))
     if isinstance(value, dict) and set(value) == {"from", "to"}:
         start, end = (units.as_kind(value[side], "time").value for side in ("from", "to"))
-        if not 0 <= start < end:
-            raise InputError(Problem(f"{value['from']} to {value['to']}", "a start below the end, from 0 h on"))
+        if not 0 <= start < end <= fields.LONGEST:
+            raise InputError(
+                Problem(f"{value['from']} to {value['to']}", "a start below the end, from 0 h to 100 years")
+            )
         return Window("absolute", start=start, end=end)
     raise InputError(Problem(f"the window {shown(value)}", _WINDOWS))
 
@@ -164,7 +166,8 @@ class Rule(Spec):
         side = "at_most" if self.at_most is not None else "at_least"
         unit, description = units.KINDS[kind]
         if self.limit.unit.dimensions != units.parse_unit(unit).dimensions:
-            problems.append(Problem(self.limit.text, description, path=side))
+            bare = "" if self.limit.unit.text else " without a unit"
+            problems.append(Problem(self.limit.text + bare, description, path=side))
         elif self.limit.value < 0:
             problems.append(Problem(self.limit.text, "a limit of at least 0", path=side))
         if (self.metric in WITH_THRESHOLD) != (self.threshold is not None):
@@ -197,7 +200,7 @@ class Rule(Spec):
 class Arm(Spec):
     """One protocol of the comparison."""
 
-    protocol: str | dict[str, Any]
+    protocol: fields.NameOrMapping
     model: str | None = None
     drug: Literal["match", "own", "half"] = "match"
 
@@ -224,7 +227,9 @@ class VariabilitySwitch(Spec):
 def _observed_for(value: object) -> Quantity:
     text = value
     if isinstance(value, str):
-        text = re.sub(r"\s+after\s+(each\s+)?session([ _]start)?\s*$", "", value)
+        text = re.sub(r"\s+after\s+(each\s+)?session[ _]start\s*$", "", value)
+        if "after" in text:
+            raise InputError(Problem(shown(value), 'a time such as "4 h after each session start"'))
     quantity = units.as_kind(text, "time")
     if quantity.value <= 0:
         raise InputError(Problem(shown(value), 'a time such as "4 h after each session start"'))
@@ -267,7 +272,7 @@ class ScenarioSpec(Spec):
     model: str | None = None
     models: list[str] | None = None
     effects: list[str] = []
-    population: str | dict[str, Any]
+    population: fields.NameOrMapping
     n: Annotated[int, Field(ge=1, le=100_000_000)] = 1000
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     variability: VariabilitySwitch = VariabilitySwitch()
@@ -282,6 +287,9 @@ class ScenarioSpec(Spec):
         problems = []
         if self.model is not None and self.models is not None:
             problems.append(Problem("model and models", "one of them", path="models"))
+        for index, name in enumerate(self.models or []):
+            if name in (self.models or [])[:index]:
+                problems.append(Problem(f"{name} a second time", "each model once", path=f"models[{index}]"))
         if self.models is not None and not self.models:
             problems.append(Problem("an empty list", "at least one model", path="models"))
         if self.model is None and self.models is None:
@@ -304,6 +312,10 @@ class ScenarioSpec(Spec):
     def _comparison(self) -> list[Problem]:
         assert self.compare is not None
         problems = []
+        for metric in self.compare.metrics:
+            if metric in OF_SESSION and self.compare.window.kind in ("between", "course", "absolute"):
+                found = f"{metric} over the window {self.compare.window}"
+                problems.append(Problem(found, f"a window of sessions for {metric}", path="compare.window"))
         if self.compare.reference not in self.arms:
             problems.append(unknown_name("an arm", self.compare.reference, self.arms, path="compare.reference"))
         for index, metric in enumerate(self.compare.metrics):

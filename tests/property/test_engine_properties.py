@@ -366,7 +366,8 @@ def test_a_pump_that_has_stopped_gives_nothing(given_rates: tuple[float, ...]) -
     assert np.subtract.reduce([sum(given_rates), *given_rates]) != 0.0
     rates, time = np.array([[-4.0]]), np.array([8.0, 20.0, 40.0])
     doses = [Dose(float(start), 0, rate * 4.0, 4.0) for start, rate in enumerate(given_rates)]
-    found = levels(rates, doses, time)[:, 0]
+    running = [replace(dose, duration=100.0) for dose in doses]  # the patient before, whose pumps never stop
+    found = block_levels(np.stack([rates, rates]), [running, doses], time)[1, :, 0]
     expected = exact.course(rates, doses, time.tolist())[0][:, 0]
     # Relative to the level itself, 1e-60 of the peak at the end, where a rate left over would hold it at 1e-17.
     assert (np.abs(found / expected - 1.0) <= 2.0 * slack(rates, time)).all()
@@ -391,7 +392,7 @@ def test_a_patient_is_the_same_in_any_company(
         patients = [
             [replace(dose, time=common.time) for dose, common in zip(doses, shared, strict=True)] for doses in patients
         ]
-    time, edges, outputs = np.arange(0.0, 40.0, 0.5), [0.3, 11.0, 60.0], list(range(compartments))
+    time, edges, outputs = np.arange(0.0, 20.0, 0.5), [0.3, 7.0, 20.0], list(range(compartments))
     together = block_levels(rates, patients, time, grid=True)
     figures = block_scan(rates, patients, edges, outputs, [0.7, 20.0])
     mixed = list(range(count))
@@ -564,6 +565,42 @@ def test_crossings_split_the_course_into_above_and_below(
     assert halves.time_above[0, :, 0, 0].sum() == pytest.approx(
         found.time_above[0, 0, 0, 0], rel=0, abs=tolerance + 4.0 * EPS * edges[1] + 2.0 * moved
     )
+
+
+def test_a_dip_between_two_peaks_is_not_stepped_over() -> None:
+    """Two waves of absorption, 24 transit compartments each, peak at 1.18 h and 2.32 h with a dip at 1.65 h.
+
+    The scan's steps grow with the time since the dose. One that doubled it, from 1 h to 2 h, would go from rising
+    to rising over the first peak and the dip.
+    """
+    chain, count = 24, 49
+    rates = np.zeros((count, count))
+    for wave, rate in ((0, 20.0), (1, 10.0)):
+        for link in range(wave * chain, (wave + 1) * chain):
+            onward = link + 1 if link + 1 < (wave + 1) * chain else count - 1
+            rates[link, link] -= rate
+            rates[onward, link] += rate
+    rates[-1, -1] = -50.0
+    doses = [Dose(0.0, 0, 50.0), Dose(0.0, chain, 100.0)]
+    time = np.linspace(0.0, 6.0, 6001)
+    sampled = levels(rates, doses, time)[:, -1]
+    rising = np.diff(sampled) > 0.0
+    turns = np.flatnonzero((rising[1:] != rising[:-1]) & (sampled[1:-1] > 0.0)) + 1
+    first_peak, dip, second_peak = sampled[turns]
+    limit = 0.5 * (dip + min(first_peak, second_peak))
+    found = block_scan(rates[None], [doses], [0.0, 6.0], [count - 1], [limit])
+    crossed = np.flatnonzero((sampled[1:] > limit) != (sampled[:-1] > limit))
+    times = np.array(found.crossing_times(0))
+    assert crossed.size == 4
+    assert times.size == 4
+    assert ((times > time[crossed]) & (times < time[crossed + 1])).all()
+    assert found.time_above[0, 0, 0, 0] == pytest.approx(times[1] - times[0] + times[3] - times[2], rel=1e-14, abs=0)
+    reached = levels(rates, doses, times)[:, -1]
+    # Two errors of the level; the times are rounded to EPS, over which a level moves by norm * EPS * time at most.
+    assert (np.abs(reached / limit - 1.0) <= 2.0 * slack(rates, times)).all()
+    # The nearest sample is half a step away or less: (0.0005 h)^2 / 2 over the square of the width, 0.2 h.
+    peak = found.stats[0, 0, 0, crossing.PEAK]
+    assert max(first_peak, second_peak) <= peak <= max(first_peak, second_peak) * (1.0 + 4e-6)
 
 
 def on(dose: Dose, moment: float) -> bool:
