@@ -100,10 +100,11 @@ def bands(study: Study, arm: str, output: str = "parent", *, model: str | None =
     dashes: Any = (0, (2, 2))
     faint = LineCollection(rifts, transform=along, color="#cccccc", linewidth=0.7, linestyle=dashes)
     ax.add_collection(faint, autolim=False)
-    if len(plan) <= 16:
-        look: dict[str, Any] = {"ha": "center", "va": "top", "fontsize": 8.5, "color": _INK}
-        for left, planned in zip(lefts, plan, strict=True):
-            ax.text(left + span / 2, 0.985, planned.dose.text, transform=along, **look)
+    before = ""
+    for left, planned in zip(lefts, plan, strict=True):  # a dose is named where it changes
+        if planned.dose.text != before and len(plan) <= 30:
+            ax.text(left, 0.985, planned.dose.text, transform=along, va="top", fontsize=9, color=_INK)
+        before = planned.dose.text
     highest = float(table[:, -1].max())
     limits = _limits(study, case, name)
     near = [limit.level for limit in limits if limit.level < 2.2 * highest]  # the others would flatten the curves
@@ -330,15 +331,16 @@ def _bands_figure(study: Study) -> Figure:
 
 
 def _peaks_figure(study: Study) -> Figure:
-    lines = []
     described = {rule.id: _describe(rule) for rule in study.scenario.spec.rules}
+    several = len({case.model.id for case in study.cases}) > 1
+    judged: dict[str, list[str]] = {}
     for found in study.results:
-        lines.append(
-            f"{described[found.rule]} ({found.window}), required in {100 * found.required:g} %: "
-            f"{found.arm} {100 * found.share:.1f} % (95 % interval {100 * found.low:.1f}-{100 * found.high:.1f}), "
-            f"{found.verdict.upper()}"
-        )
-    lines.append("Intervals hold simulation error only.")
+        rule = f"{described[found.rule]} ({found.window}), required in {100 * found.required:g} %"
+        who = found.arm + (f" on {found.model}" if several else "")
+        share = f"{100 * found.share:.1f} % [{100 * found.low:.1f}-{100 * found.high:.1f}]"
+        judged.setdefault(rule, []).append(f"{who} {share} {found.verdict.upper()}")
+    lines = [f"{rule}:  {';  '.join(arms)}" for rule, arms in judged.items()]
+    lines.append("In brackets the 95 % interval, simulation error only.")
     title = f"{study.scenario.spec.title}\nPeak of each session"
     figure, ((ax,),) = _sheet(title, [*lines, *_foot(study)], rows=1, columns=1, width=12.0, height=3.9, legend=True)
     session_peaks(study, ax=ax)

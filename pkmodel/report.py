@@ -172,7 +172,7 @@ def _write_figures(study: Study, folder: Path) -> None:
     from pkmodel import plots
 
     for name, figure in plots.figures(study).items():
-        figure.savefig(folder / name, dpi=130, pil_kwargs={"compress_level": 4})
+        figure.savefig(folder / name, dpi=130, pil_kwargs={"compress_level": 2})
 
 
 def manifest(study: Study, command: str = "") -> dict[str, Any]:

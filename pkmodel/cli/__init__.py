@@ -28,7 +28,7 @@ def main() -> None:
 def _run() -> int:
     """Run the command; the answer is the exit code."""
     # Start-up makes many long-lived objects; collecting among them costs a tenth of a short run.
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(200_000, 20, 20)
     import typer
 
     from pkmodel import console
