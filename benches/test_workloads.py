@@ -94,9 +94,9 @@ def report(benchmark: Any, folder: Path, variant: str, error: float) -> None:
 def test_w1_stored(benchmark: Callable[..., Any], inputs: Path) -> None:
     """All levels of 10,000 patients at 726 times, into memory already touched."""
     rates, events, volume, time, _ = w1(inputs)
-    arrays, steps = events.events().arrays(), grid_steps(time)
+    table, steps = events.events(), grid_steps(time)
     amounts = np.zeros((volume.size, time.size, 3))
-    benchmark(lambda: observe(rates, *arrays, time, *steps, amounts))
+    benchmark(lambda: observe(rates, table, time, *steps, amounts))
     levels, exact = amounts[:20, :, 0] / volume[:20, None], reference("w1", 1)[:, :, 0]
     error = float((np.abs(levels - exact) / np.maximum(exact, 1e-9 * exact.max())).max())
     assert error < 1e-11
@@ -106,7 +106,7 @@ def test_w1_stored(benchmark: Callable[..., Any], inputs: Path) -> None:
 def test_w1_exact_metrics(benchmark: Callable[..., Any], inputs: Path) -> None:
     """Peak, area and time above of each session, found inside the steps (the C reads them off its samples)."""
     rates, events, volume, _, starts = w1(inputs)
-    arrays = events.events().arrays()
+    table = events.events()
     boundary = np.array([*starts, starts[-1] + 4.0])[:, None]
     size = volume.size
     thresholds = (0.1 * volume)[None, None, :]
@@ -114,7 +114,7 @@ def test_w1_exact_metrics(benchmark: Callable[..., Any], inputs: Path) -> None:
     above, first = np.empty((2, size, len(starts), 1, 1))
     none, counts = np.empty((size, 1, 1, 0)), np.empty((size, 1, 1), dtype=np.int64)
     output = np.zeros(1, dtype=np.int64)
-    benchmark(lambda: scan(rates, *arrays, boundary, output, thresholds, stats, above, first, none, counts))
+    benchmark(lambda: scan(rates, table, boundary, output, thresholds, stats, above, first, none, counts))
     sampled = reference("w1", 1)[:, :, 0].reshape(20, 6, 121).max(axis=2)
     peaks = stats[:20, :, 0, 2] / volume[:20, None]
     error = float((np.abs(peaks - sampled) / sampled).max())  # the peak of an infusion is at its end, a sample

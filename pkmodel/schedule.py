@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel.core.kinds import JUMP, RATE_OFF, RATE_ON
+from pkmodel.core.kinds import JUMP, RATE_OFF, RATE_ON, Events
 from pkmodel.errors import InputError, Problem, unknown_name
 from pkmodel.network import Network
 from pkmodel.specs.model import Path
@@ -24,22 +24,6 @@ Ints = NDArray[np.int64]
 
 #: Slack for a dose that is a whole number of steps but for the last bit.
 _WHOLE = 1e-9
-
-
-@dataclass(frozen=True)
-class Events:
-    """Events as the kernels take them; see ``pkmodel.core.linear`` for the arrays."""
-
-    time: Floats
-    order: Ints
-    kind: Ints
-    target: Ints
-    value: Floats
-    port_compartment: Ints
-
-    def arrays(self) -> tuple[NDArray[np.generic], ...]:
-        """The arrays in the order in which every kernel takes them."""
-        return self.time, self.order, self.kind, self.target, self.value, self.port_compartment
 
 
 @dataclass(frozen=True)

@@ -240,7 +240,7 @@ def amounts_at(net: Network, plan: Schedule, time: Floats) -> Floats:
     from pkmodel.core.linear import observe
 
     amounts = np.empty((net.size, time.size, net.rates.shape[1]))
-    observe(net.rates, *plan.events.arrays(), time, *grid_steps(time), amounts)
+    observe(net.rates, plan.events, time, *grid_steps(time), amounts)
     return amounts
 
 
@@ -275,7 +275,7 @@ def course_figures(
     n_crossings = np.zeros((net.size, outputs, deepest), dtype=np.int64)
     crossing.scan(
         net.rates,
-        *plan.events.arrays(),
+        plan.events,
         bounds.time,
         net.output_compartment,
         limits,

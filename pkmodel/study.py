@@ -202,7 +202,7 @@ def _run_case(scenario: Scenario, case: Case, sums: CaseSums, drawn: Population,
     )
     observe_into_sketch(
         net.rates,
-        *plan.events.arrays(),
+        plan.events,
         case.times,
         *simulation.grid_steps(case.times),
         net.output_compartment,

@@ -10,56 +10,74 @@ the chain, and finished by Newton's method on the Taylor polynomial of the level
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
-from pkmodel.core.events import longest_gap, system_matrix, take_event
-from pkmodel.core.jit import kernel
-from pkmodel.core.propagator import (
-    DEGREE,
-    MAX_LEVELS,
-    advance,
-    apply,
-    apply_small,
-    base_step,
-    build_chain,
-    levels_for,
-)
+from pkmodel.core.events import pass_time, prepare, take_event, workspace
+from pkmodel.core.jit import inlined, kernel
+from pkmodel.core.propagator import DEGREE, apply, apply_small
 
 #: Figures of one output over one interval, the last axis of ``stats``.
 START, END, PEAK, TIME_OF_PEAK, AREA = 0, 1, 2, 3, 4
 N_STATS = 5
 
 
-@kernel
-def _value(state, compartment, slope_row, of_slope, size):
-    """The amount in a compartment, or its derivative (``slope_row`` of the matrix times the state)."""
+class Step(NamedTuple):
+    """One step of a scan: it begins at ``begin`` (h) in the state ``work.start`` and is ``length`` h long.
+
+    ``level`` is its place in the chain of squares, or -1 for a rest below the base step.
+    """
+
+    patient: int
+    interval: int
+    begin: float
+    level: int
+    length: float
+
+
+class Notes(NamedTuple):
+    """Where figures are noted, and the thresholds (k, q) of the patient; see :func:`scan` for the rest."""
+
+    limits: np.ndarray
+    stats: np.ndarray
+    time_above: np.ndarray
+    first_crossing: np.ndarray
+    crossings: np.ndarray
+    n_crossings: np.ndarray
+
+
+@inlined
+def _value(state, compartment, matrix, of_slope, size):
+    """The amount in a compartment, or its derivative (its row of the matrix times the state)."""
     if not of_slope:
         return state[compartment]
     total = 0.0
     for j in range(size):
-        total += slope_row[j] * state[j]
+        total += matrix[compartment, j] * state[j]
     return total
 
 
 @kernel
-def _polynomial_root(matrix, size, state, compartment, of_slope, length, low, high, target, rising, term, work, taylor):
-    """The root of level (or slope) = target between ``low`` and ``high`` h after ``state``; length <= base step.
+def _polynomial_root(compartment, of_slope, length, low, high, target, rising, system, work):
+    """The root of level (or slope) = target between ``low`` and ``high`` h after ``work.probe``.
 
-    The curve is its Taylor polynomial in units of ``length``; Newton's steps are kept inside the bracket.
+    The curve is its Taylor polynomial in units of ``length``, at most the base step; Newton's steps are kept inside
+    the bracket.
     """
-    row = matrix[compartment]
+    size, term, taylor = system.size, work.term, work.taylor
     for i in range(size):
-        term[i] = state[i]
+        term[i] = work.probe[i]
     for order in range(DEGREE + 1):
-        taylor[order] = _value(term, compartment, row, of_slope, size)
+        taylor[order] = _value(term, compartment, work.matrix, of_slope, size)
         scale = length / (order + 1)
         for i in range(size):
             total = 0.0
             for j in range(size):
-                total += matrix[i, j] * term[j]
-            work[i] = total * scale
+                total += work.matrix[i, j] * term[j]
+            work.temporary[i] = total * scale
         for i in range(size):
-            term[i] = work[i]
+            term[i] = work.temporary[i]
     low, high = low / length, high / length
     x = 0.5 * (low + high)
     for _ in range(100):
@@ -85,251 +103,98 @@ def _polynomial_root(matrix, size, state, compartment, of_slope, length, low, hi
 
 
 @kernel
-def _root(
-    matrix,
-    size,
-    chain,
-    step,
-    level,
-    length,
-    state,
-    compartment,
-    of_slope,
-    low,
-    high,
-    target,
-    rising,
-    probe,
-    term,
-    work,
-    taylor,
-):
-    """Hours from ``state`` to the root between ``low`` and ``high`` of a step; ``probe`` ends up as the state there.
-
-    The step is ``step 2**level`` long, or ``length`` where it is below the base step (``level`` -1).
-    """
-    row = matrix[compartment]
+def _root(step, compartment, of_slope, low, high, target, rising, system, work):
+    """Hours from the start of a step to the root between ``low`` and ``high``; ``work.probe`` is the state there."""
+    size = system.size
     for i in range(size):
-        probe[i] = state[i]
+        work.probe[i] = work.start[i]
     passed = 0.0
+    level = step.level
     while level > 0:
         level -= 1
-        middle = passed + step * 2.0**level
+        middle = passed + system.step * 2.0**level
         if middle >= high:
             continue
         for i in range(size):
-            term[i] = probe[i]
-        apply(chain[level], size, term, work)
-        if middle <= low or (_value(term, compartment, row, of_slope, size) > target) != rising:
+            work.term[i] = work.probe[i]
+        apply(work.chain[level], size, work.term, work.temporary)
+        before = middle <= low or (_value(work.term, compartment, work.matrix, of_slope, size) > target) != rising
+        if before:
             for i in range(size):
-                probe[i] = term[i]
+                work.probe[i] = work.term[i]
             passed = middle
-    if level == 0:
-        length = step
-    rest = _polynomial_root(
-        matrix,
-        size,
-        probe,
-        compartment,
-        of_slope,
-        length,
-        max(low - passed, 0.0),
-        min(high - passed, length),
-        target,
-        rising,
-        term,
-        work,
-        taylor,
-    )
-    apply_small(matrix, size, rest, probe, term, work)
+    length = system.step if step.level >= 0 else step.length
+    low, high = max(low - passed, 0.0), min(high - passed, length)
+    rest = _polynomial_root(compartment, of_slope, length, low, high, target, rising, system, work)
+    apply_small(work.matrix, size, rest, work.probe, work.term, work.temporary)
     return passed + rest
 
 
-@kernel
-def _scan_piece(
-    begin,
-    low,
-    high,
-    first,
-    last,
-    matrix,
-    size,
-    chain,
-    step,
-    level,
-    length,
-    state,
-    compartment,
-    thresholds,
-    time_above,
-    first_crossing,
-    crossings,
-    n_crossings,
-    probe,
-    term,
-    work,
-    taylor,
-):
-    """Hold a monotone piece (``low`` to ``high`` h after ``begin``, from ``first`` to ``last``) against thresholds."""
-    for q in range(thresholds.shape[0]):
-        limit = thresholds[q]
+@inlined
+def _scan_piece(step, low, high, first, last, output, compartment, notes, system, work):
+    """Hold a monotone piece of a step (``low`` to ``high`` h, from ``first`` to ``last``) against thresholds."""
+    patient, interval = step.patient, step.interval
+    for q in range(notes.limits.shape[1]):
+        limit = notes.limits[output, q]
         was, stays = first > limit, last > limit
-        if was and first_crossing[q] == np.inf:
-            first_crossing[q] = begin + low
+        if was and notes.first_crossing[patient, interval, output, q] == np.inf:
+            notes.first_crossing[patient, interval, output, q] = step.begin + low
         if was and stays:
-            time_above[q] += high - low
+            notes.time_above[patient, interval, output, q] += high - low
         elif was != stays:
-            moment = _root(
-                matrix,
-                size,
-                chain,
-                step,
-                level,
-                length,
-                state,
-                compartment,
-                False,
-                low,
-                high,
-                limit,
-                stays,
-                probe,
-                term,
-                work,
-                taylor,
-            )
+            moment = _root(step, compartment, False, low, high, limit, stays, system, work)
             if was:
-                time_above[q] += moment - low
+                notes.time_above[patient, interval, output, q] += moment - low
             else:
-                time_above[q] += high - moment
-                if first_crossing[q] == np.inf:
-                    first_crossing[q] = begin + moment
-            if n_crossings[q] < crossings.shape[1]:
-                crossings[q, n_crossings[q]] = begin + moment
-            n_crossings[q] += 1
+                notes.time_above[patient, interval, output, q] += high - moment
+                if notes.first_crossing[patient, interval, output, q] == np.inf:
+                    notes.first_crossing[patient, interval, output, q] = step.begin + moment
+            count = notes.n_crossings[patient, output, q]
+            if count < notes.crossings.shape[3]:
+                notes.crossings[patient, output, q, count] = step.begin + moment
+            notes.n_crossings[patient, output, q] = count + 1
 
 
-@kernel
-def _scan_gap(
-    begin,
-    gap,
-    matrix,
-    size,
-    chain,
-    levels,
-    step,
-    state,
-    output_compartment,
-    thresholds,
-    stats,
-    time_above,
-    first_crossing,
-    crossings,
-    n_crossings,
-    start,
-    probe,
-    term,
-    work,
-    taylor,
-):
-    """Move ``state`` over a gap without events, noting peaks and crossings of every output on the way."""
-    whole = np.int64(np.floor(gap / step))
-    rest = gap - whole * step
-    position = np.int64(0)
-    while position < whole or rest > 0.0:
-        level = -1
-        length = rest
-        if position < whole:
-            level = 0
-            while level + 1 < levels and (np.int64(8) << level) <= position:
-                level += 1
-            while (np.int64(1) << level) > whole - position:
-                level -= 1
-            length = step * 2.0**level
-        since = step * position
-        for i in range(size):
-            start[i] = state[i]
-        if level >= 0:
-            apply(chain[level], size, state, work)
-            position += np.int64(1) << level
-        else:
-            apply_small(matrix, size, rest, state, term, work)
-            rest = 0.0
-        at = begin + since
-        for k in range(output_compartment.shape[0]):
-            compartment = output_compartment[k]
-            row = matrix[compartment]
-            first, last = start[compartment], state[compartment]
-            slope_first = _value(start, compartment, row, True, size)
-            slope_last = _value(state, compartment, row, True, size)
-            split = 0.0
-            if (slope_first > 0.0 and slope_last < 0.0) or (slope_first < 0.0 and slope_last > 0.0):
-                rising = slope_first < 0.0
-                split = _root(
-                    matrix,
-                    size,
-                    chain,
-                    step,
-                    level,
-                    length,
-                    start,
-                    compartment,
-                    True,
-                    0.0,
-                    length,
-                    0.0,
-                    rising,
-                    probe,
-                    term,
-                    work,
-                    taylor,
-                )
-                turn = probe[compartment]
-                if turn > stats[k, PEAK]:
-                    stats[k, PEAK], stats[k, TIME_OF_PEAK] = turn, at + split
-            else:
-                turn = first
-            if last > stats[k, PEAK]:
-                stats[k, PEAK], stats[k, TIME_OF_PEAK] = last, at + length
-            for piece in range(2):
-                low = 0.0 if piece == 0 else split
-                high = split if piece == 0 else length
-                if high > low:
-                    _scan_piece(
-                        at,
-                        low,
-                        high,
-                        first if piece == 0 else turn,
-                        turn if piece == 0 else last,
-                        matrix,
-                        size,
-                        chain,
-                        step,
-                        level,
-                        length,
-                        start,
-                        compartment,
-                        thresholds[k],
-                        time_above[k],
-                        first_crossing[k],
-                        crossings[k],
-                        n_crossings[k],
-                        probe,
-                        term,
-                        work,
-                        taylor,
-                    )
+@inlined
+def _note_peak(notes, patient, interval, output, level, time):
+    if level > notes.stats[patient, interval, output, PEAK]:
+        notes.stats[patient, interval, output, PEAK] = level
+        notes.stats[patient, interval, output, TIME_OF_PEAK] = time
+
+
+@inlined
+def _scan_step(step, output, compartment, notes, system, work):
+    """Note the peak and the crossings of one output over a step from ``work.start`` to ``work.state``."""
+    first, last = work.start[compartment], work.state[compartment]
+    slope_first = _value(work.start, compartment, work.matrix, True, system.size)
+    slope_last = _value(work.state, compartment, work.matrix, True, system.size)
+    split, turn = 0.0, first
+    if (slope_first > 0.0 and slope_last < 0.0) or (slope_first < 0.0 and slope_last > 0.0):
+        split = _root(step, compartment, True, 0.0, step.length, 0.0, slope_first < 0.0, system, work)
+        turn = work.probe[compartment]
+        _note_peak(notes, step.patient, step.interval, output, turn, step.begin + split)
+    _note_peak(notes, step.patient, step.interval, output, last, step.begin + step.length)
+    if split > 0.0:
+        _scan_piece(step, 0.0, split, first, turn, output, compartment, notes, system, work)
+    if split < step.length:
+        _scan_piece(step, split, step.length, turn, last, output, compartment, notes, system, work)
+
+
+@inlined
+def _step_level(position, left, levels):
+    """The longest step, four to an octave of the time since the last stop, that stays within what is left."""
+    level = 0
+    while level + 1 < levels and (np.int64(8) << level) <= position:
+        level += 1
+    while (np.int64(1) << level) > left:
+        level -= 1
+    return level
 
 
 @kernel
 def scan(
     rates,
-    event_time,
-    event_order,
-    event_kind,
-    event_target,
-    event_value,
-    port_compartment,
+    events,
     boundary,
     output_compartment,
     thresholds,
@@ -339,7 +204,7 @@ def scan(
     crossings,
     n_crossings,
 ):
-    """Figures of every output over the intervals between boundaries; see ``core.linear`` for the other arrays.
+    """Figures of every output over the intervals between boundaries; see ``core.linear`` for rates and events.
 
     Parameters
     ----------
@@ -357,108 +222,74 @@ def scan(
         (n, k, q, c) and (n, k, q): times of the continuous crossings over the whole run, both directions,
         as many as there is room for; c may be 0.
     """
-    n_patients, n = rates.shape[0], rates.shape[1]
-    n_outputs, n_ports = output_compartment.shape[0], port_compartment.shape[0]
-    n_events, n_intervals = event_time.shape[0], boundary.shape[0] - 1
-    size = n + n_outputs + n_ports
-    matrix = np.empty((size, size))
-    chain, less_one = np.empty((MAX_LEVELS, size, size)), np.empty((MAX_LEVELS, size))
-    scratch = np.empty((2, size, size))
-    state, start, probe = np.empty(size), np.empty(size), np.empty(size)
-    term, work, taylor = np.empty(size), np.empty(size), np.empty(DEGREE + 1)
-    active = np.zeros(n_ports, dtype=np.int64)
+    n = rates.shape[1]
+    n_outputs, n_ports = output_compartment.shape[0], events.port_compartment.shape[0]
+    n_events, n_intervals = events.time.shape[0], boundary.shape[0] - 1
+    work = workspace(n + n_outputs + n_ports, n_ports, 0)
     limits = np.empty((n_outputs, thresholds.shape[1]))
-    for patient in range(n_patients):
-        column = patient if event_time.shape[1] > 1 else 0
-        side = patient if boundary.shape[1] > 1 else 0
-        system_matrix(rates[patient], n, output_compartment, n_outputs, port_compartment, n_ports, matrix)
-        step = base_step(matrix, n)
-        gap = longest_gap(event_time[:, column], n_events, boundary[:, side], n_intervals + 1)
-        levels = levels_for(gap, step)
-        build_chain(matrix, size, step, levels, chain, less_one, scratch[0], scratch[1])
-        for i in range(size):
-            state[i] = 0.0
-        for k in range(n_ports):
-            active[k] = 0
+    notes = Notes(limits, stats, time_above, first_crossing, crossings, n_crossings)
+    time_above[:] = 0.0
+    first_crossing[:] = np.inf
+    n_crossings[:] = 0
+    for patient in range(rates.shape[0]):
+        column = patient if events.time.shape[1] > 1 else 0
+        edges = boundary[:, patient if boundary.shape[1] > 1 else 0]
+        system, now = prepare(rates[patient], events, column, edges, output_compartment, work)
         for k in range(n_outputs):
             for q in range(thresholds.shape[1]):
                 limits[k, q] = thresholds[k, q, patient]
-                n_crossings[patient, k, q] = 0
-        now = boundary[0, side]
-        if n_events:
-            now = min(now, event_time[event_order[0, column], column])
         taken = 0
         for edge in range(n_intervals + 1):
-            until = boundary[edge, side]
+            until = edges[edge]
             interval = edge - 1
             while True:
-                event = event_order[taken, column] if taken < n_events else -1
-                due = event >= 0 and event_time[event, column] < until
-                target = event_time[event, column] if due else until
-                if target > now:
-                    if interval < 0:
-                        advance(matrix, size, chain, levels, step, target - now, state, term, work)
-                    else:
-                        _scan_gap(
-                            now,
-                            target - now,
-                            matrix,
-                            size,
-                            chain,
-                            levels,
-                            step,
-                            state,
-                            output_compartment,
-                            limits,
-                            stats[patient, interval],
-                            time_above[patient, interval],
-                            first_crossing[patient, interval],
-                            crossings[patient],
-                            n_crossings[patient],
-                            start,
-                            probe,
-                            term,
-                            work,
-                            taylor,
-                        )
-                    now = target
+                event = events.order[taken, column] if taken < n_events else -1
+                due = event >= 0 and events.time[event, column] < until
+                target = events.time[event, column] if due else until
+                if target > now and interval < 0:
+                    pass_time(system, work, target - now)
+                elif target > now:
+                    # Over a gap without events, in steps that grow with the time since it began.
+                    whole = np.int64(np.floor((target - now) / system.step))
+                    rest = (target - now) - whole * system.step
+                    position = np.int64(0)
+                    while position < whole or rest > 0.0:
+                        for i in range(system.size):
+                            work.start[i] = work.state[i]
+                        begin = now + system.step * position
+                        if position < whole:
+                            level = _step_level(position, whole - position, system.levels)
+                            step = Step(patient, interval, begin, level, system.step * 2.0**level)
+                            apply(work.chain[level], system.size, work.state, work.temporary)
+                            position += np.int64(1) << level
+                        else:
+                            step = Step(patient, interval, begin, -1, rest)
+                            apply_small(work.matrix, system.size, rest, work.state, work.term, work.temporary)
+                            rest = 0.0
+                        for k in range(n_outputs):
+                            _scan_step(step, k, output_compartment[k], notes, system, work)
+                now = max(now, target)
                 if not due:
                     break
-                take_event(
-                    event_kind[event], event_target[event], event_value[event, patient], state, n + n_outputs, active
-                )
+                take_event(events, event, patient, system, work)
                 taken += 1
                 if interval >= 0:
                     for k in range(n_outputs):
-                        level = state[output_compartment[k]]
-                        if level > stats[patient, interval, k, PEAK]:
-                            stats[patient, interval, k, PEAK] = level
-                            stats[patient, interval, k, TIME_OF_PEAK] = now
+                        _note_peak(notes, patient, interval, k, work.state[output_compartment[k]], now)
             if interval >= 0:
                 for k in range(n_outputs):
-                    stats[patient, interval, k, END] = state[output_compartment[k]]
-                    stats[patient, interval, k, AREA] = state[n + k]
+                    stats[patient, interval, k, END] = work.state[output_compartment[k]]
+                    stats[patient, interval, k, AREA] = work.state[n + k]
             if edge == n_intervals:
                 break
             # Of boundaries at one instant, the last one takes the arrivals: a trough is the level before them.
-            if boundary[edge + 1, side] > until:
-                while taken < n_events and event_time[event_order[taken, column], column] <= until:
-                    event = event_order[taken, column]
-                    take_event(
-                        event_kind[event],
-                        event_target[event],
-                        event_value[event, patient],
-                        state,
-                        n + n_outputs,
-                        active,
-                    )
+            if edges[edge + 1] > until:
+                while taken < n_events and events.time[events.order[taken, column], column] <= until:
+                    take_event(events, events.order[taken, column], patient, system, work)
                     taken += 1
             for k in range(n_outputs):
-                state[n + k] = 0.0
-                level = state[output_compartment[k]]
-                stats[patient, edge, k, START] = level
-                stats[patient, edge, k, PEAK] = level
+                work.state[n + k] = 0.0
+                level_now = work.state[output_compartment[k]]
+                stats[patient, edge, k, START] = level_now
+                stats[patient, edge, k, PEAK] = level_now
                 stats[patient, edge, k, TIME_OF_PEAK] = until
-                for q in range(thresholds.shape[1]):
-                    time_above[patient, edge, k, q] = 0.0
-                    first_crossing[patient, edge, k, q] = np.inf

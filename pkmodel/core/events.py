@@ -1,4 +1,4 @@
-"""Dosing events as a kernel sees them, and the state that they act on.
+"""The state that dosing events act on, and the memory that a kernel works in.
 
 The state of a patient is ``[compartments | running integrals of the outputs | input ports]``. A jump adds
 an amount to a compartment; a rate event adds to (or takes from) the rate of an input port, which pours
@@ -7,49 +7,117 @@ into its compartment until it is taken back.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import numpy as np
+
 from pkmodel.core.jit import kernel
 from pkmodel.core.kinds import JUMP, RATE_ON
+from pkmodel.core.propagator import DEGREE, MAX_LEVELS, advance, base_step, build_chain, levels_for
+
+
+class Work(NamedTuple):
+    """Memory for one patient at a time: the system, its chain of squares, the state, and scratch."""
+
+    matrix: np.ndarray
+    chain: np.ndarray
+    less_one: np.ndarray
+    scratch: np.ndarray
+    grid: np.ndarray
+    state: np.ndarray
+    start: np.ndarray
+    probe: np.ndarray
+    term: np.ndarray
+    temporary: np.ndarray
+    taylor: np.ndarray
+    active: np.ndarray
+
+
+class System(NamedTuple):
+    """What the steps of one patient need beside the memory: size of the state, base step (h), levels, first port."""
+
+    size: int
+    step: float
+    levels: int
+    first_port: int
 
 
 @kernel
-def system_matrix(rates, n, output_compartment, n_integrals, port_compartment, n_ports, out):
-    """Fill the augmented matrix: rates, integrals of the outputs' amounts, ports."""
+def workspace(size, n_ports, n_grid):
+    """Memory for a state of ``size``, with ``n_ports`` input ports and ``n_grid`` propagators of grid steps."""
+    return Work(
+        np.empty((size, size)),
+        np.empty((MAX_LEVELS + 2, size, size)),  # two more, for squarings outside of the chain
+        np.empty((MAX_LEVELS + 2, size)),
+        np.empty((2, size, size)),
+        np.empty((n_grid, size, size)),
+        np.empty(size),
+        np.empty(size),
+        np.empty(size),
+        np.empty(size),
+        np.empty(size),
+        np.empty(DEGREE + 1),
+        np.zeros(n_ports, dtype=np.int64),
+    )
+
+
+@kernel
+def prepare(rates, events, column, stops, integrals, work):
+    """Set up one patient: the augmented matrix and its chain in ``work``, an empty state, and the first instant.
+
+    ``stops`` are the times (h) that matter beside the events; ``integrals`` the compartments whose amounts are
+    integrated. Returns the system and the time from which it runs.
+    """
+    n, n_integrals, n_ports = rates.shape[0], integrals.shape[0], events.port_compartment.shape[0]
     size = n + n_integrals + n_ports
-    for i in range(size):
-        for j in range(size):
-            out[i, j] = 0.0
-    for i in range(n):
-        for j in range(n):
-            out[i, j] = rates[i, j]
+    work.matrix[:] = 0.0
+    work.matrix[:n, :n] = rates
     for k in range(n_integrals):
-        out[n + k, output_compartment[k]] = 1.0
+        work.matrix[n + k, integrals[k]] = 1.0
     for k in range(n_ports):
-        out[port_compartment[k], n + n_integrals + k] = 1.0
-    return size
+        work.matrix[events.port_compartment[k], n + n_integrals + k] = 1.0
+    work.state[:] = 0.0
+    work.active[:] = 0
+    first, last = stops[0], stops[-1]
+    for k in range(events.time.shape[0]):
+        first, last = min(first, events.time[k, column]), max(last, events.time[k, column])
+    step = base_step(work.matrix, n)
+    levels = levels_for(last - first, step)
+    build_chain(work.matrix, size, step, levels, work.chain, work.less_one, work.scratch[0], work.scratch[1])
+    return System(size, step, levels, n + n_integrals), first
 
 
 @kernel
-def take_event(kind, target, value, state, first_port, active):
+def pass_time(system, work, time):
+    """Move the state by ``time`` h."""
+    advance(
+        work.matrix,
+        system.size,
+        work.chain,
+        system.levels,
+        system.step,
+        time,
+        work.state,
+        work.term,
+        work.temporary,
+    )
+
+
+@kernel
+def take_event(events, event, patient, system, work):
     """Apply one event. A port that nothing pours into any more is exactly 0, whatever was added and taken."""
+    kind, target, value = events.kind[event], events.target[event], events.value[event, patient]
+    if value == 0.0:
+        return
     if kind == JUMP:
-        state[target] += value
-    elif kind == RATE_ON:
-        if value != 0.0:
-            state[first_port + target] += value
-            active[target] += 1
-    elif value != 0.0:
-        state[first_port + target] -= value
-        active[target] -= 1
-        if active[target] == 0:
-            state[first_port + target] = 0.0
-
-
-@kernel
-def longest_gap(event_time, n_events, stop_time, n_stops):
-    """An upper bound of the time between two stops of a patient (times may be in any order)."""
-    low, high = stop_time[0], stop_time[0]
-    for k in range(n_stops):
-        low, high = min(low, stop_time[k]), max(high, stop_time[k])
-    for k in range(n_events):
-        low, high = min(low, event_time[k]), max(high, event_time[k])
-    return high - low
+        work.state[target] += value
+        return
+    port = system.first_port + target
+    if kind == RATE_ON:
+        work.state[port] += value
+        work.active[target] += 1
+    else:
+        work.state[port] -= value
+        work.active[target] -= 1
+        if work.active[target] == 0:
+            work.state[port] = 0.0

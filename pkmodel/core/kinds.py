@@ -1,7 +1,30 @@
-"""The kinds of event, apart from the kernels so that a schedule can be made without loading numba."""
+"""Events as a kernel sees them, apart from the kernels so that a schedule can be made without loading numba."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 #: An amount (mg) arrives in a compartment at once.
 JUMP = 0
 #: A rate (mg/h) begins to pour into a port, or ends.
 RATE_ON = 1
 RATE_OFF = 2
+
+
+class Events(NamedTuple):
+    """The dosing events of ``n`` patients, everything about them decided.
+
+    ``time`` is (e, 1 or n) h, one column where all patients share their times; ``order`` (the same shape) sorts the
+    events of a patient, ties in the order of decision. ``kind`` (e,); ``target`` (e,) is the compartment of a jump
+    or the port of a rate; ``value`` (e, n) is in mg or mg/h. ``port_compartment`` (q,) says where each port pours.
+    """
+
+    time: NDArray[np.float64]
+    order: NDArray[np.int64]
+    kind: NDArray[np.int64]
+    target: NDArray[np.int64]
+    value: NDArray[np.float64]
+    port_compartment: NDArray[np.int64]

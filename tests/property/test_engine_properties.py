@@ -81,7 +81,7 @@ def block_levels(rates: Floats, patients: Sequence[Sequence[Dose]], time: Floats
     """Amounts (n, t, c) of a block; with ``grid`` its steps are taken by their own propagators."""
     found = np.empty((len(rates), time.size, rates.shape[1]))
     index, steps = grid_steps(time) if grid else (np.full(time.size, -1, dtype=np.int64), np.empty(0))
-    observe(rates, *block_events(patients).arrays(), time, index, steps, found)
+    observe(rates, block_events(patients), time, index, steps, found)
     return found
 
 
@@ -124,7 +124,7 @@ def block_scan(
     )
     crossing.scan(
         rates,
-        *block_events(patients).arrays(),
+        block_events(patients),
         np.asarray(boundary, dtype=float)[:, None],
         np.array(outputs, dtype=np.int64),
         np.tile(np.asarray(thresholds, dtype=float)[None, :, None], (count, 1, size)),

@@ -125,7 +125,7 @@ class Scanned:
 def levels(rates: Floats, events: Events, time: Floats) -> Floats:
     """Amounts (t, c) of one patient at rising times."""
     amounts = np.empty((1, time.size, rates.shape[1]))
-    observe(rates, *events.arrays(), time, *grid_steps(time), amounts)
+    observe(rates, events, time, *grid_steps(time), amounts)
     return amounts[0]
 
 
@@ -137,7 +137,7 @@ def scan(case: Case, start: float, end: float, thresholds: Floats) -> Scanned:
     crossings, n_crossings = np.full((1, 1, count, ROOM), np.nan), np.zeros((1, 1, count), dtype=np.int64)
     crossing.scan(
         case.rates,
-        *case.events().arrays(),
+        case.events(),
         np.array([[start], [end]]),
         np.array([case.compartments.index("central")], dtype=np.int64),
         thresholds.reshape(1, count, 1),
