@@ -1,5 +1,5 @@
 """``python -m pkmodel``."""
 
-from pkmodel.cli import main
+from pkmodel.cli import entry
 
-main()
+entry()

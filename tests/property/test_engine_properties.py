@@ -567,6 +567,31 @@ def test_crossings_split_the_course_into_above_and_below(
     )
 
 
+def test_a_dose_at_an_edge_belongs_to_the_interval_after_it() -> None:
+    """At a session's start the level is the one before its dose; of several edges there the last takes the dose."""
+    k = 0.25
+    doses = [Dose(0.0, 0, 100.0), Dose(8.0, 0, 50.0), Dose(8.0, 0, 30.0, 4.0)]
+    found = block_scan(np.array([[[-k]]]), [doses], [0.0, 8.0, 8.0, 12.0], [0], [50.0])
+    before = 100.0 * np.exp(-8.0 * k)
+    pumped = 30.0 / 4.0 / k
+    end = pumped + (before + 50.0 - pumped) * np.exp(-4.0 * k)
+    area = (before + 50.0 + 30.0 - end) / k  # what left, over its rate
+    exactly = np.array(
+        [
+            [100.0, before, 100.0, 0.0, (100.0 - before) / k],
+            [before, before, before, 8.0, 0.0],
+            [before + 50.0, end, before + 50.0, 8.0, area],
+        ]
+    )
+    # 32 steps of 1/4 h or so at the most, each a rounding, and a difference of numbers four times larger.
+    np.testing.assert_allclose(found.stats[0, :, 0], exactly, rtol=64.0 * EPS, atol=0.0)
+    falls = np.log(100.0 / 50.0) / k
+    later = np.log((before + 50.0 - pumped) / (50.0 - pumped)) / k
+    np.testing.assert_allclose(found.time_above[0, :, 0, 0], [falls, 0.0, later], rtol=64.0 * EPS, atol=0.0)
+    np.testing.assert_array_equal(found.first_crossing[0, :, 0, 0], [0.0, np.inf, 8.0])
+    np.testing.assert_allclose(found.crossing_times(0), [falls, 8.0 + later], rtol=64.0 * EPS, atol=0.0)
+
+
 def test_a_dip_between_two_peaks_is_not_stepped_over() -> None:
     """Two waves of absorption, 24 transit compartments each, peak at 1.18 h and 2.32 h with a dip at 1.65 h.
 
@@ -587,17 +612,20 @@ def test_a_dip_between_two_peaks_is_not_stepped_over() -> None:
     rising = np.diff(sampled) > 0.0
     turns = np.flatnonzero((rising[1:] != rising[:-1]) & (sampled[1:-1] > 0.0)) + 1
     first_peak, dip, second_peak = sampled[turns]
-    limit = 0.5 * (dip + min(first_peak, second_peak))
-    found = block_scan(rates[None], [doses], [0.0, 6.0], [count - 1], [limit])
-    crossed = np.flatnonzero((sampled[1:] > limit) != (sampled[:-1] > limit))
-    times = np.array(found.crossing_times(0))
-    assert crossed.size == 4
-    assert times.size == 4
-    assert ((times > time[crossed]) & (times < time[crossed + 1])).all()
-    assert found.time_above[0, 0, 0, 0] == pytest.approx(times[1] - times[0] + times[3] - times[2], rel=1e-14, abs=0)
-    reached = levels(rates, doses, times)[:, -1]
-    # Two errors of the level; the times are rounded to EPS, over which a level moves by norm * EPS * time at most.
-    assert (np.abs(reached / limit - 1.0) <= 2.0 * slack(rates, times)).all()
+    lower = min(first_peak, second_peak)
+    # Half way; and so near a turn that both crossings lie within one step, 0.001 h apart.
+    limits = [0.5 * (dip + lower), dip * (1.0 + 1e-5), lower * (1.0 - 1e-5)]
+    found = block_scan(rates[None], [doses], [0.0, 6.0], [count - 1], limits)
+    for number, limit in enumerate(limits):
+        times = np.array(found.crossing_times(number))
+        assert times.size == 4
+        assert (np.diff([0.0, *times, 6.0]) > 0.0).all()
+        assert times[0] < time[turns[0]] < times[1] < time[turns[1]] < times[2] < time[turns[2]] < times[3]
+        inside = times[1] - times[0] + times[3] - times[2]
+        assert found.time_above[0, 0, 0, number] == pytest.approx(inside, rel=0, abs=8.0 * EPS * 6.0)
+        reached = levels(rates, doses, times)[:, -1]
+        # Two errors of the level; times are rounded to EPS, over which a level moves by norm * EPS * time at most.
+        assert (np.abs(reached / limit - 1.0) <= 2.0 * slack(rates, times)).all()
     # The nearest sample is half a step away or less: (0.0005 h)^2 / 2 over the square of the width, 0.2 h.
     peak = found.stats[0, 0, 0, crossing.PEAK]
     assert max(first_peak, second_peak) <= peak <= max(first_peak, second_peak) * (1.0 + 4e-6)
