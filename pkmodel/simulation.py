@@ -79,32 +79,25 @@ class Result:
         return levels
 
     def to_pandas(self, wide: bool = False) -> pd.DataFrame:
-        """A table: subject, time_h, output, value, unit; or, ``wide``, a column per output (name [unit])."""
+        """A table: subject, time_h, output, value, unit; or, ``wide``, subject, time_h and a column per output.
+
+        ``attrs`` of the table holds the units of a wide one, and what a reader must know (``warnings``).
+        """
         import pandas as pd
 
+        units_of = dict(zip(self.network.output_names, self.network.output_units, strict=True))
         count, points = self.network.size, self.time.size
         subject = np.repeat(np.arange(1, count + 1) + self.network.population.first, points)
-        time = np.tile(self.time, count)
-        names, unit = (
-            self.network.output_names,
-            dict(zip(self.network.output_names, self.network.output_units, strict=True)),
-        )
+        head = {"subject": subject, "time_h": np.tile(self.time, count)}
         if wide:
-            columns = {f"{name} [{unit[name]}]": self.level(name).ravel() for name in names}
-            return pd.DataFrame({"subject": subject, "time_h": time, **columns})
-        parts = [
-            pd.DataFrame(
-                {
-                    "subject": subject,
-                    "time_h": time,
-                    "output": name,
-                    "value": self.level(name).ravel(),
-                    "unit": unit[name],
-                }
-            )
-            for name in names
-        ]
-        table = pd.concat(parts, ignore_index=True)
+            table = pd.DataFrame({**head, **{name: self.level(name).ravel() for name in units_of}})
+            table.attrs["units"] = units_of
+        else:
+            parts = [
+                pd.DataFrame({**head, "output": name, "value": self.level(name).ravel(), "unit": unit})
+                for name, unit in units_of.items()
+            ]
+            table = pd.concat(parts, ignore_index=True)
         table.attrs["warnings"] = list(self.warnings)
         return table
 
