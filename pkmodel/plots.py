@@ -1,8 +1,7 @@
 """Pictures that explain. Every function takes ``ax=``, draws on it, returns it, and never shows it.
 
 Colours are Okabe and Ito's, which keep apart for colour-blind eyes; in grey, arms differ by hatching and bands
-by lightness. Every figure carries the number of patients, the models with their evidence, what is assumed or
-borrowed, and the sentence that it is not for patient care.
+by
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ from pkmodel import units
 from pkmodel.cases import Case
 from pkmodel.errors import InputError, Problem
 from pkmodel.outcome import Study
-from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.scenario import METRICS, Rule
 
 if TYPE_CHECKING:
@@ -32,18 +30,15 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-NOT_FOR_CARE = "Research and teaching only, not for patient care."
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++")
-_INK, _LIMIT = "#222222", "#333333"
+INK, LIMIT = "#222222", "#333333"
 #: White space between two sessions on the broken time axis, as a share of a session.
 _GAP = 0.18
-#: Inches of the page around the panels.
-_LEFT, _RIGHT, _LINE = 0.85, 1.25, 0.165
 
 
 @dataclass(frozen=True)
-class _Limit:
+class Limit:
     """A level that a rule sets on an output, in its unit: where to draw it and what to call it."""
 
     rule: Rule
@@ -57,14 +52,14 @@ class _Limit:
         return f"{self.rule.id} {sign} {self.level:g}"
 
 
-def _limits(study: Study, case: Case, output: str) -> list[_Limit]:
+def limits_of(study: Study, case: Case, output: str) -> list[Limit]:
     found = []
     for rule in study.scenario.spec.rules:
         level = rule.threshold or (rule.limit if METRICS[rule.metric] == "concentration" else None)
         if level is None or case.model.output(rule.output) != output:
             continue
         first, last = (rule.window.first, rule.window.last) if rule.window.kind == "sessions" else (1, case.n_sessions)
-        found.append(_Limit(rule, units.convert(level.value, case.model.outputs[output].unit), first, last))
+        found.append(Limit(rule, units.convert(level.value, case.model.outputs[output].unit), first, last))
     return found
 
 
@@ -94,8 +89,8 @@ def bands(study: Study, arm: str, output: str = "parent", *, model: str | None =
     lefts = np.array([(planned.index - 1) * pitch for planned in plan])
     overs = np.array([planned.over for planned in plan])
     bars = [((left, 0.012), (left + over, 0.012)) for left, over in zip(lefts, overs, strict=True) if over]
-    ax.add_collection(LineCollection(bars, transform=along, color=_INK, linewidth=4, capstyle="butt"), autolim=False)
-    ax.plot(lefts[overs == 0], np.full((overs == 0).sum(), 0.02), "v", transform=along, color=_INK, markersize=6)
+    ax.add_collection(LineCollection(bars, transform=along, color=INK, linewidth=4, capstyle="butt"), autolim=False)
+    ax.plot(lefts[overs == 0], np.full((overs == 0).sum(), 0.02), "v", transform=along, color=INK, markersize=6)
     rifts = [((left - span * _GAP / 2, 0), (left - span * _GAP / 2, 1)) for left in lefts[1:]]
     dashes: Any = (0, (2, 2))
     faint = LineCollection(rifts, transform=along, color="#cccccc", linewidth=0.7, linestyle=dashes)
@@ -103,10 +98,10 @@ def bands(study: Study, arm: str, output: str = "parent", *, model: str | None =
     before = ""
     for left, planned in zip(lefts, plan, strict=True):  # a dose is named where it changes
         if planned.dose.text != before and len(plan) <= 30:
-            ax.text(left, 0.985, planned.dose.text, transform=along, va="top", fontsize=9, color=_INK)
+            ax.text(left, 0.985, planned.dose.text, transform=along, va="top", fontsize=9, color=INK)
         before = planned.dose.text
     highest = float(table[:, -1].max())
-    limits = _limits(study, case, name)
+    limits = limits_of(study, case, name)
     near = [limit.level for limit in limits if limit.level < 2.2 * highest]  # the others would flatten the curves
     for limit in limits:
         style: Any = ":" if limit.rule.threshold is not None else "--"
@@ -117,10 +112,10 @@ def bands(study: Study, arm: str, output: str = "parent", *, model: str | None =
                     + limit.rule.at.delay
                     + _until(case, planned.index, limit.rule.at.anchor)
                 )
-                ax.plot((moment - 0.06 * span, moment + 0.06 * span), (limit.level,) * 2, color=_LIMIT, linewidth=2)
+                ax.plot((moment - 0.06 * span, moment + 0.06 * span), (limit.level,) * 2, color=LIMIT, linewidth=2)
         else:
             across = ((limit.first - 1) * pitch, (limit.last - 1) * pitch + span)
-            ax.plot(across, (limit.level, limit.level), color=_LIMIT, linewidth=1.2, linestyle=style)
+            ax.plot(across, (limit.level, limit.level), color=LIMIT, linewidth=1.2, linestyle=style)
     ax.set_ylim(0, max([highest, *near]) * 1.2)
     ax.set_xlim(-0.02 * pitch, len(plan) * pitch - span * _GAP + 0.02 * pitch)
     _session_ticks(ax, [planned.start for planned in plan], pitch, span)
@@ -189,13 +184,15 @@ def session_peaks(study: Study, output: str = "parent", *, ax: Axes | None = Non
     first = study.cases[0]
     parent = first.model.output(output)
     drawn = [
-        limit for limit in _limits(study, first, parent) if limit.rule.metric == "peak" and limit.level < 2.2 * highest
+        limit
+        for limit in limits_of(study, first, parent)
+        if limit.rule.metric == "peak" and limit.level < 2.2 * highest
     ]
     for limit in drawn:
         ax.plot(
             (limit.first - 0.5, limit.last + 0.5),
             (limit.level,) * 2,
-            color=_LIMIT,
+            color=LIMIT,
             linestyle="--",
             linewidth=1.3,
             zorder=5,
@@ -237,7 +234,7 @@ def levels(result: Result, *, ax: Axes | None = None) -> Axes:
     shown = [given for given in result.schedule.sessions if given.planned.start <= result.until]
     for given in shown:
         start = given.planned.start / scale
-        ax.plot([start], [0.02], transform=along, marker="^", color=_INK, markersize=5)
+        ax.plot([start], [0.02], transform=along, marker="^", color=INK, markersize=5)
         if len(shown) <= 16:
             ax.text(
                 start,
@@ -255,184 +252,6 @@ def levels(result: Result, *, ax: Axes | None = None) -> Axes:
     ax.legend(frameon=False, fontsize=9, ncols=4, loc="lower right", bbox_to_anchor=(1.0, 1.0))
     _tidy(ax)
     return ax
-
-
-def result_figure(result: Result) -> Figure:
-    """The figure of one simulated patient with title, model, evidence and what to beware of."""
-    model = result.model
-    foot = [f"One patient with typical parameters; model {model.id} ({_grade(model)})."]
-    foot += [f"Note: {sentence}." for sentence in result.warnings]
-    title = result.protocol.title if result.protocol else model.title
-    figure, ((ax,),) = _sheet(title, [*foot, NOT_FOR_CARE], rows=1, columns=1, width=10.5, height=3.9, right=0.25)
-    levels(result, ax=ax)
-    return figure
-
-
-def figures(study: Study) -> dict[str, Figure]:
-    """The figures of a run by file name: bands per arm, and session peaks."""
-    return {"bands.png": _bands_figure(study), "session_peaks.png": _peaks_figure(study)}
-
-
-def _bands_figure(study: Study) -> Figure:
-    short = all(case.n_sessions <= 2 for case in study.cases)
-    outputs = []
-    for case in study.cases:
-        named = [case.model.output(rule.output) for rule in study.scenario.spec.rules]
-        outputs.append(list(dict.fromkeys([case.model.parent, *named])))
-    if short:
-        rows, columns = len(study.cases), max(len(names) for names in outputs)
-        places = [(row, column) for row, names in enumerate(outputs) for column in range(len(names))]
-    else:
-        rows, columns = sum(len(names) for names in outputs), 1
-        places = [(row, 0) for row in range(rows)]
-    title = study.scenario.spec.title
-    figure, axes = _sheet(title, _foot(study), rows=rows, columns=columns, width=13.0, height=2.75, legend=True)
-    panels = [(case, name) for case, names in zip(study.cases, outputs, strict=True) for name in names]
-    tops: dict[str, float] = {}
-    for (row, column), (case, name) in zip(places, panels, strict=True):
-        ax = bands(study, case.arm.name, name, model=case.model.id, ax=axes[row][column])
-        tops[name] = max(tops.get(name, 0.0), ax.get_ylim()[1])
-    for (row, column), (case, name) in zip(places, panels, strict=True):
-        axes[row][column].set_ylim(0, tops[name])  # one scale for what is to be compared
-        _label_limits(axes[row][column], [limit for limit in _limits(study, case, name) if limit.level < tops[name]])
-    used = set(places)
-    for row in range(rows):
-        for column in range(columns):
-            if (row, column) not in used:
-                axes[row][column].remove()
-    rules = study.scenario.spec.rules
-    handles: list[Any] = [
-        Line2D([], [], color="#555555", linewidth=1.6, label="median"),
-        Patch(color="#555555", alpha=0.55, linewidth=0, label="25-75 % of patients"),
-        Patch(color="#555555", alpha=0.22, linewidth=0, label="5-95 % of patients"),
-        Line2D([], [], color=_LIMIT, linestyle="--", label="limit of a rule"),
-    ]
-    if any(rule.threshold is not None for rule in rules):
-        handles.append(Line2D([], [], color=_LIMIT, linestyle=":", label="level with limited time above"))
-    if any(rule.at is not None for rule in rules):
-        handles.append(Line2D([], [], color=_LIMIT, linewidth=2, label="limit at one moment"))
-    plans = [planned for case in study.cases for planned in case.arm.protocol.plan()]
-    if any(planned.over for planned in plans):
-        handles.append(Line2D([], [], color=_INK, linewidth=4, label="infusion"))
-    if any(not planned.over for planned in plans):
-        handles.append(Line2D([], [], color=_INK, marker="v", linestyle="", label="dose at once (first device)"))
-    height = figure.get_figheight()
-    figure.legend(
-        handles=handles,
-        loc="upper left",
-        bbox_to_anchor=(0.005, 1 - 0.36 / height),
-        ncols=len(handles),
-        fontsize=9,
-        frameon=False,
-        columnspacing=1.2,
-        handlelength=1.8,
-    )
-    return figure
-
-
-def _peaks_figure(study: Study) -> Figure:
-    described = {rule.id: _describe(rule) for rule in study.scenario.spec.rules}
-    several = len({case.model.id for case in study.cases}) > 1
-    judged: dict[str, list[str]] = {}
-    for found in study.results:
-        rule = f"{described[found.rule]} ({found.window}), required in {100 * found.required:g} %"
-        who = found.arm + (f" on {found.model}" if several else "")
-        share = f"{100 * found.share:.1f} % [{100 * found.low:.1f}-{100 * found.high:.1f}]"
-        judged.setdefault(rule, []).append(f"{who} {share} {found.verdict.upper()}")
-    lines = [f"{rule}:  {';  '.join(arms)}" for rule, arms in judged.items()]
-    lines.append("In brackets the 95 % interval, simulation error only.")
-    title = f"{study.scenario.spec.title}\nPeak of each session"
-    figure, ((ax,),) = _sheet(title, [*lines, *_foot(study)], rows=1, columns=1, width=12.0, height=3.9, legend=True)
-    session_peaks(study, ax=ax)
-    case = study.cases[0]
-    name = case.model.output("parent")
-    top = ax.get_ylim()[1]
-    _label_limits(
-        ax, [limit for limit in _limits(study, case, name) if limit.rule.metric == "peak" and limit.level < top]
-    )
-    return figure
-
-
-def _describe(rule: Rule) -> str:
-    what = rule.metric.replace("_", " ")
-    if rule.threshold is not None:
-        what += f" {rule.threshold.text}"
-    if rule.at is not None:
-        what = f"level {rule.at.text.replace('_', ' ')}"
-    return f"{rule.id}: {what} {'at most' if rule.upper else 'at least'} {rule.limit.text}"
-
-
-def _grade(model: ModelSpec) -> str:
-    return f"evidence: {model.evidence}, {model.sampling} sampling"
-
-
-def _foot(study: Study) -> list[str]:
-    models = {case.model.id: case.model for case in study.cases}
-    grades = "; ".join(f"{model.id} ({_grade(model)})" for model in models.values())
-    lines = [f"n = {study.n:,} virtual patients, seed {study.scenario.spec.seed}. Model {grades}."]
-    lines += [f"Assumed or borrowed: {sentence}." for sentence in study.assumptions]
-    lines += [f"Warning: {sentence}." for sentence in study.warnings]
-    return [*lines, NOT_FOR_CARE]
-
-
-def _sheet(
-    title: str,
-    foot: list[str],
-    *,
-    rows: int,
-    columns: int,
-    width: float,
-    height: float,
-    legend: bool = False,
-    right: float = _RIGHT,
-) -> tuple[Figure, list[list[Axes]]]:
-    """A page with a title, a grid of panels, and lines of text at the foot; sizes in inches.
-
-    Laid out by arithmetic, because a solver for the layout takes longer than the simulation.
-    """
-    pad, between = 0.75, 0.45 + right
-    top = 0.35 + 0.22 * title.count("\n") + (0.32 if legend else 0.0) + 0.28
-    bottom = 0.62 + _LINE * len(foot)
-    total = top + rows * height + (rows - 1) * pad + bottom
-    panel = (width - _LEFT - right - (columns - 1) * between) / columns
-    figure = Figure(figsize=(width, total))
-    axes = []
-    for row in range(rows):
-        y = (bottom + (rows - 1 - row) * (height + pad)) / total
-        line = []
-        for column in range(columns):
-            x = (_LEFT + column * (panel + between)) / width
-            line.append(figure.add_axes((x, y, panel / width, height / total)))
-        axes.append(line)
-    figure.text(
-        0.1 / width, 1 - 0.1 / total, title, ha="left", va="top", fontsize=13, fontweight="bold", linespacing=1.15
-    )
-    text = "\n".join(foot)
-    figure.text(
-        0.1 / width, 0.08 / total, text, ha="left", va="bottom", fontsize=8.5, color="#444444", linespacing=1.15
-    )
-    return figure, axes
-
-
-def _label_limits(ax: Axes, limits: list[_Limit]) -> None:
-    """Names of the limits in the right margin, pushed apart where they would overlap."""
-    top = ax.get_ylim()[1]
-    room = 0.062 * top
-    last = float("-inf")
-    for limit in sorted(limits, key=lambda item: item.level):
-        y = max(limit.level, last + room)
-        last = y
-        ax.annotate(
-            limit.label,
-            (1.0, limit.level),
-            (1.008, y),
-            xycoords=("axes fraction", "data"),
-            textcoords=("axes fraction", "data"),
-            fontsize=9,
-            va="center",
-            color=_LIMIT,
-            annotation_clip=False,
-        )
 
 
 def _tidy(ax: Axes) -> None:

@@ -169,9 +169,9 @@ def _write_csv(file: Path, columns: list[str], rows: list[dict[str, Any]]) -> No
 
 
 def _write_figures(study: Study, folder: Path) -> None:
-    from pkmodel import plots
+    from pkmodel import figures
 
-    for name, figure in plots.figures(study).items():
+    for name, figure in figures.figures(study).items():
         figure.savefig(folder / name, dpi=130, pil_kwargs={"compress_level": 2})
 
 

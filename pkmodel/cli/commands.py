@@ -186,9 +186,9 @@ def _save(result: Result, file: Path) -> None:
     part = file.with_name(f".{file.name}.part")
     try:
         if file.suffix == ".png":
-            from pkmodel import plots
+            from pkmodel import figures
 
-            plots.result_figure(result).savefig(part, dpi=130, format="png")
+            figures.result_figure(result).savefig(part, dpi=130, format="png")
         elif file.suffix == ".csv":
             result.to_pandas().to_csv(part, index=False, lineterminator="\n")
         else:

@@ -1,0 +1,205 @@
+"""The pages of a run: plots set side by side with title, verdicts, models, evidence and what is assumed.
+
+Laid out by arithmetic in inches, because a solver for the layout takes longer than the simulation.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from pkmodel import plots
+from pkmodel.outcome import Study
+from pkmodel.plots import INK, LIMIT, Limit, limits_of
+from pkmodel.specs.model import ModelSpec
+from pkmodel.specs.scenario import Rule
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from pkmodel.simulation import Result
+
+NOT_FOR_CARE = "Research and teaching only, not for patient care."
+#: Inches of the page around the panels.
+_LEFT, _RIGHT, _LINE = 0.85, 1.25, 0.165
+
+
+def result_figure(result: Result) -> Figure:
+    """The figure of one simulated patient with title, model, evidence and what to beware of."""
+    model = result.model
+    foot = [f"One patient with typical parameters; model {model.id} ({_grade(model)})."]
+    foot += [f"Note: {sentence}." for sentence in result.warnings]
+    title = result.protocol.title if result.protocol else model.title
+    figure, ((ax,),) = _sheet(title, [*foot, NOT_FOR_CARE], rows=1, columns=1, width=10.5, height=3.9, right=0.25)
+    plots.levels(result, ax=ax)
+    return figure
+
+
+def figures(study: Study) -> dict[str, Figure]:
+    """The figures of a run by file name: bands per arm, and session peaks."""
+    return {"bands.png": _bands_figure(study), "session_peaks.png": _peaks_figure(study)}
+
+
+def _bands_figure(study: Study) -> Figure:
+    short = all(case.n_sessions <= 2 for case in study.cases)
+    outputs = []
+    for case in study.cases:
+        named = [case.model.output(rule.output) for rule in study.scenario.spec.rules]
+        outputs.append(list(dict.fromkeys([case.model.parent, *named])))
+    if short:
+        rows, columns = len(study.cases), max(len(names) for names in outputs)
+        places = [(row, column) for row, names in enumerate(outputs) for column in range(len(names))]
+    else:
+        rows, columns = sum(len(names) for names in outputs), 1
+        places = [(row, 0) for row in range(rows)]
+    title = study.scenario.spec.title
+    figure, axes = _sheet(title, _foot(study), rows=rows, columns=columns, width=13.0, height=2.75, legend=True)
+    panels = [(case, name) for case, names in zip(study.cases, outputs, strict=True) for name in names]
+    tops: dict[str, float] = {}
+    for (row, column), (case, name) in zip(places, panels, strict=True):
+        ax = plots.bands(study, case.arm.name, name, model=case.model.id, ax=axes[row][column])
+        tops[name] = max(tops.get(name, 0.0), ax.get_ylim()[1])
+    for (row, column), (case, name) in zip(places, panels, strict=True):
+        axes[row][column].set_ylim(0, tops[name])  # one scale for what is to be compared
+        _label_limits(axes[row][column], [limit for limit in limits_of(study, case, name) if limit.level < tops[name]])
+    used = set(places)
+    for row in range(rows):
+        for column in range(columns):
+            if (row, column) not in used:
+                axes[row][column].remove()
+    rules = study.scenario.spec.rules
+    handles: list[Any] = [
+        Line2D([], [], color="#555555", linewidth=1.6, label="median"),
+        Patch(color="#555555", alpha=0.55, linewidth=0, label="25-75 % of patients"),
+        Patch(color="#555555", alpha=0.22, linewidth=0, label="5-95 % of patients"),
+        Line2D([], [], color=LIMIT, linestyle="--", label="limit of a rule"),
+    ]
+    if any(rule.threshold is not None for rule in rules):
+        handles.append(Line2D([], [], color=LIMIT, linestyle=":", label="level with limited time above"))
+    if any(rule.at is not None for rule in rules):
+        handles.append(Line2D([], [], color=LIMIT, linewidth=2, label="limit at one moment"))
+    plans = [planned for case in study.cases for planned in case.arm.protocol.plan()]
+    if any(planned.over for planned in plans):
+        handles.append(Line2D([], [], color=INK, linewidth=4, label="infusion"))
+    if any(not planned.over for planned in plans):
+        handles.append(Line2D([], [], color=INK, marker="v", linestyle="", label="dose at once (first device)"))
+    height = figure.get_figheight()
+    figure.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(0.005, 1 - 0.36 / height),
+        ncols=len(handles),
+        fontsize=9,
+        frameon=False,
+        columnspacing=1.2,
+        handlelength=1.8,
+    )
+    return figure
+
+
+def _peaks_figure(study: Study) -> Figure:
+    described = {rule.id: _describe(rule) for rule in study.scenario.spec.rules}
+    several = len({case.model.id for case in study.cases}) > 1
+    judged: dict[str, list[str]] = {}
+    for found in study.results:
+        rule = f"{described[found.rule]} ({found.window}), required in {100 * found.required:g} %"
+        who = found.arm + (f" on {found.model}" if several else "")
+        share = f"{100 * found.share:.1f} % [{100 * found.low:.1f}-{100 * found.high:.1f}]"
+        judged.setdefault(rule, []).append(f"{who} {share} {found.verdict.upper()}")
+    lines = [f"{rule}:  {';  '.join(arms)}" for rule, arms in judged.items()]
+    lines.append("In brackets the 95 % interval, simulation error only.")
+    title = f"{study.scenario.spec.title}\nPeak of each session"
+    figure, ((ax,),) = _sheet(title, [*lines, *_foot(study)], rows=1, columns=1, width=12.0, height=3.9, legend=True)
+    plots.session_peaks(study, ax=ax)
+    case = study.cases[0]
+    name = case.model.output("parent")
+    top = ax.get_ylim()[1]
+    _label_limits(
+        ax, [limit for limit in limits_of(study, case, name) if limit.rule.metric == "peak" and limit.level < top]
+    )
+    return figure
+
+
+def _describe(rule: Rule) -> str:
+    what = rule.metric.replace("_", " ")
+    if rule.threshold is not None:
+        what += f" {rule.threshold.text}"
+    if rule.at is not None:
+        what = f"level {rule.at.text.replace('_', ' ')}"
+    return f"{rule.id}: {what} {'at most' if rule.upper else 'at least'} {rule.limit.text}"
+
+
+def _grade(model: ModelSpec) -> str:
+    return f"evidence: {model.evidence}, {model.sampling} sampling"
+
+
+def _foot(study: Study) -> list[str]:
+    models = {case.model.id: case.model for case in study.cases}
+    grades = "; ".join(f"{model.id} ({_grade(model)})" for model in models.values())
+    lines = [f"n = {study.n:,} virtual patients, seed {study.scenario.spec.seed}. Model {grades}."]
+    lines += [f"Assumed or borrowed: {sentence}." for sentence in study.assumptions]
+    lines += [f"Warning: {sentence}." for sentence in study.warnings]
+    return [*lines, NOT_FOR_CARE]
+
+
+def _sheet(
+    title: str,
+    foot: list[str],
+    *,
+    rows: int,
+    columns: int,
+    width: float,
+    height: float,
+    legend: bool = False,
+    right: float = _RIGHT,
+) -> tuple[Figure, list[list[Axes]]]:
+    """A page with a title, a grid of panels, and lines of text at the foot; sizes in inches.
+
+    Laid out by arithmetic, because a solver for the layout takes longer than the simulation.
+    """
+    pad, between = 0.75, 0.45 + right
+    top = 0.35 + 0.22 * title.count("\n") + (0.32 if legend else 0.0) + 0.28
+    bottom = 0.62 + _LINE * len(foot)
+    total = top + rows * height + (rows - 1) * pad + bottom
+    panel = (width - _LEFT - right - (columns - 1) * between) / columns
+    figure = Figure(figsize=(width, total))
+    axes = []
+    for row in range(rows):
+        y = (bottom + (rows - 1 - row) * (height + pad)) / total
+        line = []
+        for column in range(columns):
+            x = (_LEFT + column * (panel + between)) / width
+            line.append(figure.add_axes((x, y, panel / width, height / total)))
+        axes.append(line)
+    figure.text(
+        0.1 / width, 1 - 0.1 / total, title, ha="left", va="top", fontsize=13, fontweight="bold", linespacing=1.15
+    )
+    text = "\n".join(foot)
+    figure.text(
+        0.1 / width, 0.08 / total, text, ha="left", va="bottom", fontsize=8.5, color="#444444", linespacing=1.15
+    )
+    return figure, axes
+
+
+def _label_limits(ax: Axes, limits: list[Limit]) -> None:
+    """Names of the limits in the right margin, pushed apart where they would overlap."""
+    top = ax.get_ylim()[1]
+    room = 0.062 * top
+    last = float("-inf")
+    for limit in sorted(limits, key=lambda item: item.level):
+        y = max(limit.level, last + room)
+        last = y
+        ax.annotate(
+            limit.label,
+            (1.0, limit.level),
+            (1.008, y),
+            xycoords=("axes fraction", "data"),
+            textcoords=("axes fraction", "data"),
+            fontsize=9,
+            va="center",
+            color=LIMIT,
+            annotation_clip=False,
+        )
