@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pkmodel.core.crossing import N_STATS, scan
 from pkmodel.core.linear import observe
 from pkmodel.schedule import EventList
-from pkmodel.simulation import grid_steps
+from pkmodel.engine import grid_steps
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "bench"
 pytestmark = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared workloads are not beside the checkout")
@@ -96,7 +96,7 @@ def test_w1_stored(benchmark: Callable[..., Any], inputs: Path) -> None:
     rates, events, volume, time, _ = w1(inputs)
     table, steps = events.events(), grid_steps(time)
     amounts = np.zeros((volume.size, time.size, 3))
-    benchmark(lambda: observe(rates, table, time, *steps, amounts))
+    benchmark(lambda: observe(rates, table, time, *steps, np.zeros(rates.shape[:2]), amounts))
     levels, exact = amounts[:20, :, 0] / volume[:20, None], reference("w1", 1)[:, :, 0]
     error = float((np.abs(levels - exact) / np.maximum(exact, 1e-9 * exact.max())).max())
     assert error < 1e-11

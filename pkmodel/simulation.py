@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel import metrics, network, schedule, units
+from pkmodel import engine, metrics, network, schedule, units
+from pkmodel.engine import System
 from pkmodel.errors import InputError, Problem, shown
 from pkmodel.metrics import Figures, Request, Span
 from pkmodel.network import Network
@@ -197,44 +198,9 @@ def _positive(text: str, name: str) -> float:
     return value
 
 
-def grid_steps(time: Floats) -> tuple[NDArray[np.int64], Floats]:
-    """Steps that a grid repeats: for each time the index of the step that leads to it (-1: none), and the steps.
-
-    Times are rounded numbers, so steps count as one when they differ by no more than that rounding. The step itself
-    is the length of its longest run over the number of steps, so that a run ends where its last time stands and
-    does not drift by a rounding error per step.
-    """
-    index = np.full(time.size, -1, dtype=np.int64)
-    steps: list[float] = []
-    if time.size > 1:
-        differences = np.diff(time)
-        slack = 4.0 * np.spacing(np.abs(time).max())
-        values, counts = np.unique(differences.round(9), return_counts=True)
-        for value in values[counts >= 8][:4]:
-            near = np.abs(differences - value) < 2e-9
-            first, last = _longest_run(near)
-            exact = float((time[last] - time[first]) / (last - first))
-            if exact > 0:
-                index[1:][np.abs(differences - exact) <= slack] = len(steps)
-                steps.append(exact)
-    return index, np.array(steps)
-
-
-def _longest_run(flags: NDArray[np.bool_]) -> tuple[int, int]:
-    """Start and end (one past the last) of the longest run of true flags; there is at least one."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]])))
-    starts, ends = edges[::2], edges[1::2]
-    longest = int(np.argmax(ends - starts))
-    return int(starts[longest]), int(ends[longest])
-
-
 def amounts_at(net: Network, plan: Schedule, time: Floats) -> Floats:
     """Amounts (n, t, c) in mg at rising times (h), each after what arrives at that instant."""
-    from pkmodel.core.linear import observe
-
-    amounts = np.empty((net.size, time.size, net.rates.shape[1]))
-    observe(net.rates, plan.events, time, *grid_steps(time), amounts)
-    return amounts
+    return engine.amounts(System(net.rates), plan.events, time)
 
 
 def course_figures(

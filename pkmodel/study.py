@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel import findings, metrics, network, population, schedule, simulation
+from pkmodel import engine, findings, metrics, network, population, schedule, simulation
 from pkmodel.cases import Case, cases_of
 from pkmodel.errors import InputError, Problem
 from pkmodel.metrics import Request, Span
@@ -204,7 +204,7 @@ def _run_case(scenario: Scenario, case: Case, sums: CaseSums, drawn: Population,
         net.rates,
         plan.events,
         case.times,
-        *simulation.grid_steps(case.times),
+        *engine.grid_steps(case.times),
         net.output_compartment,
         net.output_scale,
         sums.bands,

@@ -16,12 +16,14 @@ from pkmodel.core.propagator import apply, exponential
 
 
 @kernel
-def _observe_patient(patient, rates, events, time, step_index, steps, work, amounts):
+def _observe_patient(patient, rates, events, time, step_index, steps, initial, work, amounts):
     """Amounts (n_times, c) of one patient, each after all that arrives up to its time."""
     n = rates.shape[1]
     column = patient if events.time.shape[1] > 1 else 0
     n_events = events.time.shape[0]
     system, now = prepare(rates[patient], events, column, time, events.port_compartment[:0], work)
+    for i in range(n):
+        work.state[i] = initial[patient, i]
     for k in range(steps.shape[0]):
         exponential(
             work.matrix,
@@ -55,12 +57,15 @@ def _observe_patient(patient, rates, events, time, step_index, steps, work, amou
 
 
 @kernel
-def observe(rates, events, time, step_index, steps, amounts):
-    """Fill ``amounts`` (n, n_times, c), mg, at the rising times ``time`` (h)."""
+def observe(rates, events, time, step_index, steps, initial, amounts):
+    """Fill ``amounts`` (n, n_times, c), mg, at the rising times ``time`` (h).
+
+    ``initial`` (n, c) are the amounts at the first event or time.
+    """
     n_ports = events.port_compartment.shape[0]
     work = workspace(rates.shape[1] + n_ports, n_ports, steps.shape[0])
     for patient in range(rates.shape[0]):
-        _observe_patient(patient, rates, events, time, step_index, steps, work, amounts[patient])
+        _observe_patient(patient, rates, events, time, step_index, steps, initial, work, amounts[patient])
 
 
 @kernel
@@ -72,8 +77,9 @@ def observe_into_sketch(rates, events, time, step_index, steps, output_compartme
     n_ports = events.port_compartment.shape[0]
     work = workspace(rates.shape[1] + n_ports, n_ports, steps.shape[0])
     amounts = np.empty((time.shape[0], rates.shape[1]))
+    initial = np.zeros(rates.shape[:2])
     for patient in range(rates.shape[0]):
-        _observe_patient(patient, rates, events, time, step_index, steps, work, amounts)
+        _observe_patient(patient, rates, events, time, step_index, steps, initial, work, amounts)
         for k in range(output_compartment.shape[0]):
             scale = output_scale[k, patient]
             for at in range(time.shape[0]):

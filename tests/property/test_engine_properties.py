@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from pkmodel.core import crossing
 from pkmodel.core.linear import observe
 from pkmodel.schedule import EventList, Events
-from pkmodel.simulation import grid_steps
+from pkmodel.engine import grid_steps
 
 EPS = float(np.finfo(float).eps)
 #: Room for crossing times: far more than a sum of six exponentials between a handful of doses can have.
@@ -81,7 +81,7 @@ def block_levels(rates: Floats, patients: Sequence[Sequence[Dose]], time: Floats
     """Amounts (n, t, c) of a block; with ``grid`` its steps are taken by their own propagators."""
     found = np.empty((len(rates), time.size, rates.shape[1]))
     index, steps = grid_steps(time) if grid else (np.full(time.size, -1, dtype=np.int64), np.empty(0))
-    observe(rates, block_events(patients), time, index, steps, found)
+    observe(rates, block_events(patients), time, index, steps, np.zeros(rates.shape[:2]), found)
     return found
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pkmodel.core import crossing
 from pkmodel.core.linear import observe
 from pkmodel.schedule import EventList, Events
-from pkmodel.simulation import grid_steps
+from pkmodel.engine import grid_steps
 
 Floats = NDArray[np.float64]
 
@@ -125,7 +125,7 @@ class Scanned:
 def levels(rates: Floats, events: Events, time: Floats) -> Floats:
     """Amounts (t, c) of one patient at rising times."""
     amounts = np.empty((1, time.size, rates.shape[1]))
-    observe(rates, events, time, *grid_steps(time), amounts)
+    observe(rates, events, time, *grid_steps(time), np.zeros(rates.shape[:2]), amounts)
     return amounts[0]
 
 
