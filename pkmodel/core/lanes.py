@@ -1,0 +1,394 @@
+"""Eight patients at a time: a number type for numba that holds one value for each of eight lanes.
+
+A kernel written on :data:`LANE` s works on eight patients in lock-step, in the machine's vector registers where it
+has them (AVX-512: one register, AVX2: two, otherwise one number after the other). The compiler is not asked to find
+the vectors, so it cannot fail to. Nothing a lane does depends on another lane, so a result does not depend on who
+else is in the group.
+
+Arrays that hold lanes end in an axis of ``WIDTH`` and are C-contiguous; ``load(array, k)`` and ``store(array, k, x)``
+take the k-th group of eight numbers of the array's memory, whatever its shape. Indices are not checked.
+
+Multiplication and addition are fused only where ``fma`` says so, and are then fused on every machine.
+"""
+
+from __future__ import annotations
+
+import operator
+
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.core.datamodel import PrimitiveModel, register_default
+from numba.core.imputils import lower_builtin, lower_cast
+from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
+from numba.extending import intrinsic
+
+#: How many patients go together.
+WIDTH = 8
+
+_DOUBLE = ir.DoubleType()
+_INT64 = ir.IntType(64)
+_VECTOR = ir.VectorType(_DOUBLE, WIDTH)
+_BITS = ir.VectorType(ir.IntType(1), WIDTH)
+
+
+class _Lane(types.Type):
+    """Eight float64."""
+
+    def __init__(self) -> None:
+        super().__init__(name="Lane")
+
+
+class _Mask(types.Type):
+    """Eight truth values."""
+
+    def __init__(self) -> None:
+        super().__init__(name="LaneMask")
+
+
+LANE, MASK = _Lane(), _Mask()
+
+
+@register_default(_Lane)
+class _LaneModel(PrimitiveModel):
+    def __init__(self, manager, kind):
+        super().__init__(manager, kind, _VECTOR)
+
+
+@register_default(_Mask)
+class _MaskModel(PrimitiveModel):
+    def __init__(self, manager, kind):
+        super().__init__(manager, kind, _BITS)
+
+
+def _splat(builder, value):
+    vector = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [0] * WIDTH)
+    return builder.shuffle_vector(vector, ir.Constant(_VECTOR, ir.Undefined), zeros)
+
+
+@lower_cast(types.float64, LANE)
+def _cast(context, builder, source, target, value):
+    return _splat(builder, value)
+
+
+def _arithmetic(operation, name):
+    """Give lanes an operator; a plain float on either side stands for eight of it."""
+
+    @infer_global(operation)
+    class _Typing(ConcreteTemplate):
+        cases = [
+            signature(LANE, LANE, LANE),
+            signature(LANE, types.float64, LANE),
+            signature(LANE, LANE, types.float64),
+        ]
+
+    @lower_builtin(operation, LANE, LANE)
+    def _both(context, builder, sig, args):
+        return getattr(builder, name)(*args)
+
+    @lower_builtin(operation, types.float64, LANE)
+    def _left(context, builder, sig, args):
+        return getattr(builder, name)(_splat(builder, args[0]), args[1])
+
+    @lower_builtin(operation, LANE, types.float64)
+    def _right(context, builder, sig, args):
+        return getattr(builder, name)(args[0], _splat(builder, args[1]))
+
+
+def _comparison(operation, name):
+    """Give lanes a comparison, which yields a mask; a comparison with NaN is false."""
+
+    @infer_global(operation)
+    class _Typing(ConcreteTemplate):
+        cases = [
+            signature(MASK, LANE, LANE),
+            signature(MASK, types.float64, LANE),
+            signature(MASK, LANE, types.float64),
+        ]
+
+    @lower_builtin(operation, LANE, LANE)
+    def _both(context, builder, sig, args):
+        return builder.fcmp_ordered(name, *args)
+
+    @lower_builtin(operation, types.float64, LANE)
+    def _left(context, builder, sig, args):
+        return builder.fcmp_ordered(name, _splat(builder, args[0]), args[1])
+
+    @lower_builtin(operation, LANE, types.float64)
+    def _right(context, builder, sig, args):
+        return builder.fcmp_ordered(name, args[0], _splat(builder, args[1]))
+
+
+for _operation, _name in (
+    (operator.add, "fadd"),
+    (operator.sub, "fsub"),
+    (operator.mul, "fmul"),
+    (operator.truediv, "fdiv"),
+):
+    _arithmetic(_operation, _name)
+for _operation, _name in (
+    (operator.lt, "<"),
+    (operator.le, "<="),
+    (operator.gt, ">"),
+    (operator.ge, ">="),
+    (operator.eq, "=="),
+):
+    _comparison(_operation, _name)
+
+
+@infer_global(operator.neg)
+class _Negative(ConcreteTemplate):
+    cases = [signature(LANE, LANE)]
+
+
+@lower_builtin(operator.neg, LANE)
+def _negative(context, builder, sig, args):
+    return builder.fneg(args[0])
+
+
+def _mask_operator(operation, name):
+    @infer_global(operation)
+    class _Typing(ConcreteTemplate):
+        cases = [signature(MASK, MASK, MASK)]
+
+    @lower_builtin(operation, MASK, MASK)
+    def _both(context, builder, sig, args):
+        return getattr(builder, name)(*args)
+
+
+_mask_operator(operator.and_, "and_")
+_mask_operator(operator.or_, "or_")
+
+
+@infer_global(operator.invert)
+class _Invert(ConcreteTemplate):
+    cases = [signature(MASK, MASK)]
+
+
+@lower_builtin(operator.invert, MASK)
+def _invert(context, builder, sig, args):
+    return builder.not_(args[0])
+
+
+def _address(context, builder, array_type, array, index, width=WIDTH):
+    """A pointer to the ``index``-th group of ``width`` numbers in the memory of an array."""
+    data = context.make_array(array_type)(context, builder, array).data
+    offset = builder.mul(index, ir.Constant(_INT64, width)) if width > 1 else index
+    return builder.gep(data, [offset])
+
+
+def _is_contiguous(array):
+    return isinstance(array, types.Array) and array.dtype == types.float64 and array.layout == "C"
+
+
+@intrinsic
+def load(typing_context, array, index):
+    """The ``index``-th group of eight numbers in the memory of a C-contiguous array."""
+    if not (_is_contiguous(array) and isinstance(index, types.Integer)):
+        return None
+
+    def codegen(context, builder, sig, args):
+        pointer = _address(context, builder, sig.args[0], *args)
+        return builder.load(builder.bitcast(pointer, _VECTOR.as_pointer()), align=8)
+
+    return LANE(array, types.int64), codegen
+
+
+@intrinsic
+def load_at(typing_context, array, index):
+    """Eight numbers that follow one another in memory, from the ``index``-th number of an array on."""
+    if not (_is_contiguous(array) and isinstance(index, types.Integer)):
+        return None
+
+    def codegen(context, builder, sig, args):
+        pointer = _address(context, builder, sig.args[0], *args, width=1)
+        return builder.load(builder.bitcast(pointer, _VECTOR.as_pointer()), align=8)
+
+    return LANE(array, types.int64), codegen
+
+
+@intrinsic
+def store(typing_context, array, index, value):
+    """Put eight numbers into the ``index``-th group of an array's memory."""
+    if not (_is_contiguous(array) and isinstance(index, types.Integer)):
+        return None
+
+    def codegen(context, builder, sig, args):
+        pointer = _address(context, builder, sig.args[0], *args[:2])
+        builder.store(args[2], builder.bitcast(pointer, _VECTOR.as_pointer()), align=8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, LANE), codegen
+
+
+@intrinsic
+def store_at(typing_context, array, index, value):
+    """Put eight numbers one after the other, from the ``index``-th number of an array on."""
+    if not (_is_contiguous(array) and isinstance(index, types.Integer)):
+        return None
+
+    def codegen(context, builder, sig, args):
+        pointer = _address(context, builder, sig.args[0], *args[:2], width=1)
+        builder.store(args[2], builder.bitcast(pointer, _VECTOR.as_pointer()), align=8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, LANE), codegen
+
+
+@intrinsic
+def splat(typing_context, value):
+    """The same number in every lane."""
+
+    def codegen(context, builder, sig, args):
+        return _splat(builder, args[0])
+
+    return LANE(types.float64), codegen
+
+
+def _call(builder, name, result, operands):
+    """A call of an LLVM intrinsic."""
+    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, [x.type for x in operands]), name)
+    return builder.call(function, operands)
+
+
+@intrinsic
+def fma(typing_context, a, b, c):
+    """``a * b + c`` with one rounding."""
+
+    def codegen(context, builder, sig, args):
+        return _call(builder, f"llvm.fma.v{WIDTH}f64", _VECTOR, args)
+
+    return LANE(LANE, LANE, LANE), codegen
+
+
+def _unary(name, doc):
+    @intrinsic
+    def function(typing_context, x):
+        def codegen(context, builder, sig, args):
+            return _call(builder, f"llvm.{name}.v{WIDTH}f64", _VECTOR, args)
+
+        return LANE(LANE), codegen
+
+    function.__doc__ = doc
+    return function
+
+
+magnitude = _unary("fabs", "The absolute value.")
+square_root = _unary("sqrt", "The square root.")
+rounded = _unary("rint", "The nearest whole number, ties to even.")
+floored = _unary("floor", "The largest whole number that is not greater.")
+
+
+@intrinsic
+def choose(typing_context, mask, yes, no):
+    """``yes`` in the lanes where the mask holds, ``no`` in the others."""
+
+    def codegen(context, builder, sig, args):
+        return builder.select(*args)
+
+    return LANE(MASK, LANE, LANE), codegen
+
+
+@intrinsic
+def larger(typing_context, a, b):
+    """The larger of two; ``a`` where they cannot be compared."""
+
+    def codegen(context, builder, sig, args):
+        a, b = args
+        return builder.select(builder.fcmp_ordered(">", b, a), b, a)
+
+    return LANE(LANE, LANE), codegen
+
+
+@intrinsic
+def smaller(typing_context, a, b):
+    """The smaller of two; ``a`` where they cannot be compared."""
+
+    def codegen(context, builder, sig, args):
+        a, b = args
+        return builder.select(builder.fcmp_ordered("<", b, a), b, a)
+
+    return LANE(LANE, LANE), codegen
+
+
+@intrinsic
+def bits(typing_context, mask):
+    """The lanes where a mask holds, as the bits of an integer: 0 where it holds nowhere."""
+
+    def codegen(context, builder, sig, args):
+        return builder.zext(builder.bitcast(args[0], ir.IntType(WIDTH)), _INT64)
+
+    return types.int64(MASK), codegen
+
+
+@intrinsic
+def of_bits(typing_context, value):
+    """The mask whose lanes are the bits of an integer."""
+
+    def codegen(context, builder, sig, args):
+        return builder.bitcast(builder.trunc(args[0], ir.IntType(WIDTH)), _BITS)
+
+    return MASK(types.int64), codegen
+
+
+@intrinsic
+def power_of_two(typing_context, exponent):
+    """2 to a whole power between -1022 and 1023."""
+
+    def codegen(context, builder, sig, args):
+        whole = ir.VectorType(_INT64, WIDTH)
+        exponent = builder.fptosi(args[0], whole)
+        biased = builder.add(exponent, ir.Constant(whole, [1023] * WIDTH))
+        return builder.bitcast(builder.shl(biased, ir.Constant(whole, [52] * WIDTH)), _VECTOR)
+
+    return LANE(LANE), codegen
+
+
+@intrinsic
+def transposed(typing_context, source, start, target, place, stride):
+    """Eight groups of ``source`` from ``start`` on, as eight runs of eight numbers in ``target``.
+
+    Number j of group k goes to ``target[place + j * stride + k]``: what is a group of eight patients at each of eight
+    times becomes eight times of each patient.
+    """
+    if not (_is_contiguous(source) and _is_contiguous(target)):
+        return None
+
+    def codegen(context, builder, sig, args):
+        source, start, target, place, stride = args
+        base = _address(context, builder, sig.args[0], source, start)
+        pointer = builder.bitcast(base, _VECTOR.as_pointer())
+        rows = [builder.load(builder.gep(pointer, [ir.Constant(_INT64, k)]), align=8) for k in range(WIDTH)]
+        mask_type = ir.VectorType(ir.IntType(32), WIDTH)
+        distance = 1
+        while distance < WIDTH:  # swap blocks of 1, 2, 4 across the diagonal
+            low = [k if not k & distance else WIDTH + k - distance for k in range(WIDTH)]
+            high = [k + distance if not k & distance else WIDTH + k for k in range(WIDTH)]
+            mixed = list(rows)
+            for k in range(WIDTH):
+                if not k & distance:
+                    a, b = rows[k], rows[k + distance]
+                    mixed[k] = builder.shuffle_vector(a, b, ir.Constant(mask_type, low))
+                    mixed[k + distance] = builder.shuffle_vector(a, b, ir.Constant(mask_type, high))
+            rows, distance = mixed, 2 * distance
+        data = context.make_array(sig.args[2])(context, builder, target).data
+        for k in range(WIDTH):
+            offset = builder.add(place, builder.mul(stride, ir.Constant(_INT64, k)))
+            builder.store(rows[k], builder.bitcast(builder.gep(data, [offset]), _VECTOR.as_pointer()), align=8)
+        return context.get_dummy_value()
+
+    return types.void(source, types.int64, target, types.int64, types.int64), codegen
+
+
+def groups_of(size: int) -> int:
+    """How many groups of eight hold ``size`` patients."""
+    return -(-size // WIDTH)
+
+
+def aligned(*shape: int) -> np.ndarray:
+    """An uninitialised float64 array whose memory begins at a cache line, so that no group straddles two."""
+    count = int(np.prod(shape))
+    memory = np.empty(count + WIDTH)
+    offset = (-memory.ctypes.data % 64) // 8
+    return memory[offset : offset + count].reshape(shape)
