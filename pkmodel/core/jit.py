@@ -27,3 +27,8 @@ def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     For pieces of an inner loop: a call hands over a hundred numbers when its arguments are tuples of arrays.
     """
     return numba.njit(inline="always", error_model="numpy")(function)
+
+
+def merged(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A piece of a kernel of its own type, merged into its caller's machine code: no arguments are handed over."""
+    return numba.njit(nogil=True, error_model="numpy", forceinline=True)(function)

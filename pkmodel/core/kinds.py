@@ -12,6 +12,8 @@ JUMP = 0
 #: A rate (mg/h) begins to pour into a port, or ends.
 RATE_ON = 1
 RATE_OFF = 2
+#: Every state back to its start, every port closed; in patients whose value is above 0.
+RESET = 3
 
 
 class Events(NamedTuple):

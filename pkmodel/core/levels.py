@@ -1,0 +1,410 @@
+"""Exact levels of a linear model at given times, eight patients in lock-step.
+
+The states of a group move from stop to stop (:mod:`pkmodel.core.chain`). Between stops nothing is stepped: on a regular
+grid with propagator P the level k steps after a stop is ``c' P**k x``, with the state x at the stop. The rows
+``c' P**k`` are made once per patient and serve every run of the course, so a point costs one multiplication per state
+that the output can see.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pkmodel.core import sketch
+from pkmodel.core.chain import bare_chain, bare_structure, begin, chain_for, extend, measure, move
+from pkmodel.core.course import LONGEST_RUN, bare_course, bare_events, course_for, lay_out
+from pkmodel.core.jit import kernel, merged
+from pkmodel.core.kinds import JUMP, RATE_ON, RESET, Events
+from pkmodel.core.lanes import (
+    WIDTH,
+    aligned,
+    bits,
+    choose,
+    fma,
+    load,
+    load_at,
+    pointer,
+    splat,
+    store,
+    store_at,
+    stream,
+    transposed,
+    within_line,
+)
+from pkmodel.core.structure import Structure
+
+#: Distance between the rows of a table; not a power of two, so that rows do not share cache sets.
+_STRIDE = LONGEST_RUN + 8
+
+
+class Room(NamedTuple):
+    """Memory for one group of eight patients beside its chain and its courses.
+
+    In lanes: ``start`` (states,), ``active`` (ports,) open infusions, ``now`` the time, ``seen`` (stops, size) the state
+    at each stop, ``rows`` (length, width) and ``spare``. Per patient: ``table`` (8, width, _STRIDE), the rows with time
+    innermost; ``single`` (k, t) levels.
+    """
+
+    patients: np.ndarray
+    start: np.ndarray
+    active: np.ndarray
+    now: np.ndarray
+    seen: np.ndarray
+    rows: np.ndarray
+    table: np.ndarray
+    spare: np.ndarray
+    inputs: np.ndarray
+    column: np.ndarray
+    single: np.ndarray
+    width: int
+
+
+@merged
+def _bare_room(room):
+    return Room(
+        pointer(room.patients),
+        pointer(room.start),
+        pointer(room.active),
+        pointer(room.now),
+        pointer(room.seen),
+        pointer(room.rows),
+        pointer(room.table),
+        pointer(room.spare),
+        pointer(room.inputs),
+        pointer(room.column),
+        pointer(room.single),
+        room.width,
+    )
+
+
+@merged
+def _gather(values, row, n, room):
+    """The values of the group's patients, from ``values`` (rows, n), in lanes."""
+    if room.patients[WIDTH - 1] - room.patients[0] == WIDTH - 1:
+        return load_at(values, row * n + room.patients[0])
+    for lane in range(WIDTH):
+        room.spare[lane] = values[row * n + room.patients[lane]]
+    return load(room.spare, 0)
+
+
+@merged
+def take_together(structure, chain, events, event, room):
+    """Apply one event to the eight patients of a group, each with a value of its own; 0 changes nothing.
+
+    A port that nothing pours into any more is exactly 0, whatever was added and taken. A reset puts every state back
+    to its start and closes all ports.
+    """
+    value = _gather(events.value, event, events.patients, room)
+    kind, target = events.kind[event], events.target[event]
+    zero = splat(0.0)
+    first_port = structure.size - structure.ports
+    if kind == JUMP:
+        store(chain.state, target, load(chain.state, target) + value)
+    elif kind == RESET:
+        due = value > 0.0
+        for i in range(structure.states):
+            store(chain.state, i, choose(due, load(room.start, i), load(chain.state, i)))
+        for port in range(structure.ports):
+            store(chain.state, first_port + port, choose(due, zero, load(chain.state, first_port + port)))
+            store(room.active, port, choose(due, zero, load(room.active, port)))
+    else:
+        one = choose(value == 0.0, zero, splat(1.0))
+        rate, pouring = load(chain.state, first_port + target), load(room.active, target)
+        if kind == RATE_ON:
+            rate, pouring = rate + value, pouring + one
+        else:
+            rate, pouring = rate - value, pouring - one
+            rate = choose(pouring > 0.0, rate, zero)
+        store(chain.state, first_port + target, rate)
+        store(room.active, target, pouring)
+
+
+@kernel
+def take_alone(structure, chain, events, event, lane, room):
+    """Apply one event to one patient of a group: :func:`take_together` for courses that differ in their times."""
+    kind, target = events.kind[event], events.target[event]
+    value = events.value[event * events.patients + room.patients[lane]]
+    first_port = structure.size - structure.ports
+    if value == 0.0:
+        return
+    if kind == JUMP:
+        chain.state[target * WIDTH + lane] = chain.state[target * WIDTH + lane] + value
+    elif kind == RESET:
+        for i in range(structure.states):
+            chain.state[i * WIDTH + lane] = room.start[i * WIDTH + lane]
+        for port in range(structure.ports):
+            chain.state[(first_port + port) * WIDTH + lane] = 0.0
+            room.active[port * WIDTH + lane] = 0.0
+    else:
+        place, counter = (first_port + target) * WIDTH + lane, target * WIDTH + lane
+        if kind == RATE_ON:
+            chain.state[place] = chain.state[place] + value
+            room.active[counter] = room.active[counter] + 1.0
+        else:
+            left = chain.state[place] - value
+            room.active[counter] = room.active[counter] - 1.0
+            chain.state[place] = left if room.active[counter] > 0.0 else 0.0
+
+
+@kernel
+def _follow(structure, chain, events, room, course):
+    """Take a group through its courses; the state at each stop that reports goes to ``room.seen``."""
+    zero = splat(0.0)
+    for i in range(structure.size):
+        store(chain.state, i, load(room.start, i) if i < structure.states else zero)
+    for port in range(structure.ports):
+        store(room.active, port, zero)
+    last = 0
+    for row in range(course.rows):
+        last = max(last, course.stops[row])
+    for lane in range(WIDTH):
+        room.now[lane] = course.when[0 if course.rows == 1 else lane * course.room]
+    for stop in range(last):
+        before = load(room.now, 0)
+        if course.rows == 1:
+            now = splat(course.when[stop])
+            store(room.now, 0, now)
+        else:
+            for lane in range(WIDTH):
+                if stop < course.stops[lane]:
+                    room.now[lane] = course.when[lane * course.room + stop]
+            now = load(room.now, 0)
+        if bits(now > before):
+            measure(chain, now, before)
+            move(structure, chain)
+        if course.rows == 1:
+            if course.event[stop] >= 0:
+                take_together(structure, chain, events, course.event[stop], room)
+                continue
+        else:
+            for lane in range(WIDTH):
+                if stop < course.stops[lane] and course.event[lane * course.room + stop] >= 0:
+                    take_alone(structure, chain, events, course.event[lane * course.room + stop], lane, room)
+        for i in range(structure.size):
+            store(room.seen, stop * structure.size + i, load(chain.state, i))
+
+
+@kernel
+def _rows(structure, chain, observed, n_observed, scale, room, events, length):
+    """``scale c' P**k`` for ``k < length`` into ``room.rows``; only entries that can differ from 0.
+
+    The rows up to m times P**m are the next m, and P**m is a link of the chain.
+    """
+    place = 0
+    for k in range(n_observed):
+        state = observed[k]
+        for entry in range(structure.row_start[state], structure.row_start[state + 1]):
+            value = splat(0.0)
+            if structure.column[entry] == state:
+                value = _gather(scale, k, events.patients, room)
+            store(room.rows, place, value)
+            place += 1
+    width, made, level = room.width, 1, chain.deepest[0]
+    while made < length:
+        extend(structure, chain, level)
+        power = level * structure.entries
+        further = min(made, length - made)
+        place = 0
+        for k in range(n_observed):
+            state = observed[k]
+            first, last = structure.row_start[state], structure.row_start[state + 1]
+            for entry in range(first, last):
+                begins, ends = structure.product_start[entry], structure.product_start[entry + 1]
+                step = 0
+                while step < further:
+                    old, new = step * width + place - first, (made + step) * width + place - first + entry
+                    if made - step >= 4:  # up to three rows more than asked for: there is room
+                        a, b, c, d = splat(0.0), splat(0.0), splat(0.0), splat(0.0)
+                        for pair in range(begins, ends):
+                            factor = load(chain.square, power + structure.product_right[pair])
+                            at = old + structure.product_left[pair]
+                            a = fma(load(room.rows, at), factor, a)
+                            b = fma(load(room.rows, at + width), factor, b)
+                            c = fma(load(room.rows, at + 2 * width), factor, c)
+                            d = fma(load(room.rows, at + 3 * width), factor, d)
+                        store(room.rows, new, a)
+                        store(room.rows, new + width, b)
+                        store(room.rows, new + 2 * width, c)
+                        store(room.rows, new + 3 * width, d)
+                        step += 4
+                    else:
+                        a = splat(0.0)
+                        for pair in range(begins, ends):
+                            factor = load(chain.square, power + structure.product_right[pair])
+                            a = fma(load(room.rows, old + structure.product_left[pair]), factor, a)
+                        store(room.rows, new, a)
+                        step += 1
+            place += last - first
+        made += further
+        level += 1
+
+
+@kernel
+def _compose(structure, observed, n_observed, course, row, lane, room, n_times):
+    """Levels (k, n_times) of one patient of a group into ``room.single``, in whole groups of eight times.
+
+    What is written beyond the end of a run is overwritten by the next one.
+    """
+    place = 0
+    for k in range(n_observed):
+        state = observed[k]
+        first, last = structure.row_start[state], structure.row_start[state + 1]
+        own = lane * room.width + place - first
+        for stop in range(row * course.room, row * course.room + course.stops[row]):
+            count = course.count[stop]
+            if count == 0:
+                continue
+            seen = (stop - row * course.room) * structure.size
+            target = k * n_times + course.first[stop]
+            if count == 1:
+                entry = structure.diagonal[state]
+                room.single[target] = room.table[(own + entry) * _STRIDE] * room.seen[(seen + state) * WIDTH + lane]
+                continue
+            used = 0
+            for entry in range(first, last):
+                value = room.seen[(seen + structure.column[entry]) * WIDTH + lane]
+                if value != 0.0:
+                    room.inputs[used] = value
+                    room.column[used] = (own + entry) * _STRIDE
+                    used += 1
+            step = 0
+            while count - step > 3 * WIDTH:
+                a, b, c, d = splat(0.0), splat(0.0), splat(0.0), splat(0.0)
+                for term in range(used):
+                    x, at = splat(room.inputs[term]), room.column[term] + step
+                    a = fma(x, load_at(room.table, at), a)
+                    b = fma(x, load_at(room.table, at + WIDTH), b)
+                    c = fma(x, load_at(room.table, at + 2 * WIDTH), c)
+                    d = fma(x, load_at(room.table, at + 3 * WIDTH), d)
+                store_at(room.single, target + step, a)
+                store_at(room.single, target + step + WIDTH, b)
+                store_at(room.single, target + step + 2 * WIDTH, c)
+                store_at(room.single, target + step + 3 * WIDTH, d)
+                step += 4 * WIDTH
+            while step < count:
+                a = splat(0.0)
+                for term in range(used):
+                    a = fma(splat(room.inputs[term]), load_at(room.table, room.column[term] + step), a)
+                store_at(room.single, target + step, a)
+                step += WIDTH
+        place += last - first
+
+
+@merged
+def _hand_over(single, out, base, count):
+    """Copy ``count`` numbers to ``out`` from ``base`` on, whole cache lines past the caches."""
+    done = min((WIDTH - within_line(out) - base) & (WIDTH - 1), count)
+    for k in range(done):
+        out[base + k] = single[k]
+    while done + WIDTH <= count:
+        stream(single, done, out, base + done)
+        done += WIDTH
+    for k in range(done, count):
+        out[base + k] = single[k]
+
+
+@kernel
+def _levels(structure, chain, course, room, rates, initial, events, time, on_grid, unit, observed, scale, out, counts):
+    """Levels of a block of patients, stored in ``out`` or, where that is empty, counted into ``counts``."""
+    n, n_times, n_observed, storing = rates.shape[0], time.shape[0], observed.shape[0], out.size > 0
+    structure, chain, course = bare_structure(structure), bare_chain(chain), bare_course(course)
+    room, events = _bare_room(room), bare_events(events)
+    rates, initial, time, on_grid = pointer(rates), pointer(initial), pointer(time), pointer(on_grid)
+    observed, scale, out = pointer(observed), pointer(scale), pointer(out)
+    if events.shared:
+        lay_out(events, 0, time, on_grid, n_times, course, 0)
+    for first in range(0, n, WIDTH):
+        for lane in range(WIDTH):
+            patient = min(first + lane, n - 1)
+            room.patients[lane] = patient
+            for i in range(structure.states):
+                room.start[i * WIDTH + lane] = initial[patient * structure.states + i]
+            if not events.shared:
+                lay_out(events, patient, time, on_grid, n_times, course, lane)
+        begin(structure, rates, room.patients, unit, chain)
+        _follow(structure, chain, events, room, course)
+        length = 1
+        for row in range(course.rows):
+            for stop in range(row * course.room, row * course.room + course.stops[row]):
+                length = max(length, course.count[stop])
+        _rows(structure, chain, observed, n_observed, scale, room, events, length)
+        for step in range(0, length, WIDTH):
+            for entry in range(room.width):
+                place = step * room.width + entry
+                transposed(room.rows, place, room.width, room.table, entry * _STRIDE + step, room.width * _STRIDE)
+        for lane in range(min(WIDTH, n - first)):
+            row = 0 if events.shared else lane
+            _compose(structure, observed, n_observed, course, row, lane, room, n_times)
+            if storing:
+                _hand_over(room.single, out, (first + lane) * n_observed * n_times, n_observed * n_times)
+                continue
+            for k in range(n_observed):
+                for at in range(n_times):
+                    counts[at, k, sketch.bin_of(room.single[k * n_times + at])] += 1
+
+
+def levels(
+    structure: Structure,
+    rates: np.ndarray,
+    initial: np.ndarray,
+    events: Events,
+    time: np.ndarray,
+    on_grid: np.ndarray,
+    unit: float,
+    observed: np.ndarray,
+    scale: np.ndarray,
+    out: np.ndarray | None = None,
+    counts: np.ndarray | None = None,
+) -> None:
+    """Levels of a block of patients at given times, each after all that arrives at its instant.
+
+    Parameters
+    ----------
+    rates
+        (n, s, s) in 1/h: ``rates[p, i, j]`` moves drug of patient p from state j to i; the diagonal is what leaves.
+    initial
+        (n, s) states at the first event or time.
+    time, on_grid, unit
+        (t,) rising times of observation, h; whether each follows the one before by a step of the grid; and that step.
+    observed, scale
+        (k,) states, and (k, n) factors that turn them into levels.
+    out
+        (n, k, t) takes the levels.
+    counts
+        (t, k, sketch.BINS) has each level added as a count instead.
+    """
+    width = int((structure.row_start[observed + 1] - structure.row_start[observed]).sum())
+    stops = events.time.shape[0] + time.size
+    length = -(-min(LONGEST_RUN, time.size) // WIDTH) * WIDTH
+    room = Room(
+        patients=np.zeros(WIDTH, dtype=np.int64),
+        start=aligned(structure.states, WIDTH),
+        active=aligned(structure.ports, WIDTH),
+        now=aligned(1, WIDTH),
+        seen=aligned(stops, structure.size, WIDTH),
+        rows=aligned(length + 4, width, WIDTH),
+        table=aligned(WIDTH, width, _STRIDE),
+        spare=aligned(1, WIDTH),
+        inputs=np.empty(structure.size),
+        column=np.empty(structure.size, dtype=np.int64),
+        single=aligned(observed.size * time.size + 4 * WIDTH),
+        width=width,
+    )
+    _levels(
+        structure,
+        chain_for(structure.size, structure.entries),
+        course_for(1 if events.time.shape[1] == 1 else WIDTH, stops),
+        room,
+        rates,
+        initial,
+        events,
+        time,
+        on_grid.astype(np.int64),
+        unit,
+        observed,
+        scale,
+        np.empty(0) if out is None else out.reshape(-1),
+        np.empty((0, 0, 0), dtype=np.uint32) if counts is None else counts,
+    )
