@@ -18,7 +18,8 @@ from pkmodel import units
 from pkmodel.errors import InputError, Problem, one_of, shown
 from pkmodel.specs import fields
 from pkmodel.specs.covariance import factor
-from pkmodel.specs.model import ModelSpec, Parameter
+from pkmodel.specs.model import ModelSpec
+from pkmodel.specs.parameter import Parameter
 from pkmodel.specs.population import CORRELATED, PLAUSIBLE, PLAUSIBLE_TEXT, Distribution, PopulationSpec
 
 Floats = NDArray[np.float64]

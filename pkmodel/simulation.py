@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pkmodel import engine, metrics, network, schedule, units
-from pkmodel.engine import System
 from pkmodel.errors import InputError, Problem, shown
 from pkmodel.metrics import Figures, Request, Span
 from pkmodel.network import Network
@@ -55,7 +54,8 @@ def validity(protocol: ProtocolSpec, model: ModelSpec, population: Population) -
 class Result:
     """Levels of one patient or many.
 
-    ``time`` is (t,) h from the start of the course; ``amounts`` is (n, t, c) mg in the model's compartments.
+    ``time`` is (t,) h from the start of the course; ``amounts`` is (n, t, s) mg in the model's compartments, and what
+    the other states of the network hold (effect sites mg/L, turnovers in the unit of their effect).
     ``warnings`` says what a reader must know: who is outside the model's range, what is assumed.
     """
 
@@ -73,7 +73,9 @@ class Result:
         return self.network.model
 
     def level(self, output: str = "parent") -> Floats:
-        """(n, t) levels of an output, in its unit."""
+        """(n, t) levels of an output, or an effect, in its unit."""
+        if output in self.network.effects:
+            return self.network.effects[output].of(self.amounts)
         index = self.network.output_names.index(self.model.output(output))
         compartment = self.network.output_compartment[index]
         levels: Floats = self.amounts[:, :, compartment] * self.network.output_scale[index][:, None]
@@ -87,6 +89,7 @@ class Result:
         import pandas as pd
 
         units_of = dict(zip(self.network.output_names, self.network.output_units, strict=True))
+        units_of |= {name: effect.unit for name, effect in self.network.effects.items()}
         count, points = self.network.size, self.time.size
         subject = np.repeat(np.arange(1, count + 1) + self.network.population.first, points)
         head = {"subject": subject, "time_h": np.tile(self.time, count)}
@@ -200,7 +203,7 @@ def _positive(text: str, name: str) -> float:
 
 def amounts_at(net: Network, plan: Schedule, time: Floats) -> Floats:
     """Amounts (n, t, c) in mg at rising times (h), each after what arrives at that instant."""
-    return engine.amounts(System(net.rates), plan.events, time)
+    return engine.amounts(net.system, plan.events, time)
 
 
 def course_figures(
@@ -233,7 +236,7 @@ def course_figures(
     crossings = np.empty((net.size, outputs, deepest, 0))
     n_crossings = np.zeros((net.size, outputs, deepest), dtype=np.int64)
     crossing.scan(
-        net.rates,
+        engine.constant_rates(net.system),
         plan.events,
         bounds.time,
         net.output_compartment,

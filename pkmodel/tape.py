@@ -40,7 +40,7 @@ class Dynamics:
     parameters: Floats
 
 
-def build(terms: Terms, flows: Sequence[Flow], n_states: int) -> Dynamics:
+def tape_of(terms: Terms, flows: Sequence[Flow], n_states: int) -> Dynamics:
     """The tape of these flows, with their derivatives by every state and by the time."""
     values = [flow.value for flow in flows]
     partials = [

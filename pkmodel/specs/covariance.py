@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pkmodel.errors import InputError, Problem
-from pkmodel.specs.model import Block
+from pkmodel.specs.variability import Block
 
 
 def factor(block: Block) -> tuple[list[str], NDArray[np.float64]]:

@@ -8,6 +8,7 @@ it is loaded.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import PlainValidator
 
+from pkmodel import units
 from pkmodel.errors import InputError, Problem, shown
 
 MAX_LENGTH = 400
@@ -91,6 +93,40 @@ def parse_expression(text: object) -> Expression:
 
 
 ExpressionField = Annotated[Expression, PlainValidator(parse_expression)]
+
+
+@dataclass(frozen=True)
+class Constant(Expression):
+    """A quantity where a formula may stand (``c50: 121 ng/mL``): the same for everyone, with the unit it was given."""
+
+    quantity: units.Quantity
+
+    def dimensions(self, known: Mapping[str, Dimensions]) -> Dimensions:
+        """The dimensions of the quantity."""
+        return dict(self.quantity.unit.dimensions)
+
+
+#: A number with a unit after it or nothing, and so no formula: ``8.3 min`` or ``5.33``, but not ``2 * C50``.
+_LOOKS_LIKE_A_QUANTITY = re.compile(r"\s*[+-]?[\d.]+(?:[eE][+-]?\d+)?\s*(?:[A-Za-z%µμ].*)?", re.DOTALL)
+
+
+def parse_quantity_or_formula(text: object) -> Expression:
+    """Parse a quantity such as ``121 ng/mL``, or a formula of parameters such as ``C50 * 2``.
+
+    Raises InputError on a unit that is not one, and on anything outside the whitelist of formulas.
+    """
+    if isinstance(text, Expression):
+        return text
+    try:
+        quantity = units.parse(text, allow_plain=True)
+    except InputError:
+        if not isinstance(text, str) or _LOOKS_LIKE_A_QUANTITY.fullmatch(text):
+            raise
+        return parse_expression(text)
+    return Constant(quantity.text, ast.Constant(quantity.value), frozenset(), quantity)
+
+
+QuantityField = Annotated[Expression, PlainValidator(parse_quantity_or_formula)]
 
 
 def _check(node: ast.expr, names: set[str], text: str) -> None:

@@ -10,168 +10,43 @@ from pydantic import BeforeValidator, Field, model_validator
 from pkmodel import units
 from pkmodel.errors import InputError, Problem, shown, unknown_name
 from pkmodel.specs import fields
-from pkmodel.specs.expressions import Dimensions, ExpressionField
+from pkmodel.specs.effect import EffectSpec
+from pkmodel.specs.expressions import Dimensions, Expression, ExpressionField, QuantityField
 from pkmodel.specs.loading import Spec
+from pkmodel.specs.parameter import COVARIATES, Parameter, Published
+from pkmodel.specs.variability import Variability
 
-#: Covariates that every patient has, with their dimensions in expressions.
-COVARIATES: dict[str, dict[str, float]] = {
-    "age": {"age": 1.0},
-    "weight": {"body_weight": 1.0},
-    "height": {"length": 1.0},
-    "female": {},
-    "male": {},
-    "asian": {},
-    "japanese": {},
-    "cyp2b6_activity": {},
-    "hepatic_impairment": {},
-}
 #: Names an expression may use besides parameters and covariates.
 DOSING_NAMES = ("device",)
-RESERVED = {*COVARIATES, *DOSING_NAMES, "time_since_first_dose", "min", "max", "exp", "log", "sqrt", "where"}
+#: The time since the first dose in h, 0 before it; a rate that uses it changes with time.
+TIME = "time_since_first_dose"
+RESERVED = {*COVARIATES, *DOSING_NAMES, TIME, "min", "max", "exp", "log", "sqrt", "where"}
 OUTSIDE = "outside"
 
 
-class Scale(Spec):
-    """Power scaling with a covariate: ``value * (weight / reference) ** exponent``."""
+class MichaelisMenten(Spec):
+    """Saturable transfer: amount per time = vmax x C / (km + C), with C = amount in ``from`` / volume.
 
-    weight: float = Field(gt=-3, lt=3)
-    reference: fields.Weight
-
-
-class Above(Spec):
-    """A change in proportion to the age above a threshold, added to the typical value."""
-
-    age: fields.Age
-    slope: fields.AnyQuantity
-
-
-class Factor(Spec):
-    """Factors by ancestry. Japanese counts as Asian too, so both factors apply to a Japanese patient."""
-
-    asian: float | None = Field(default=None, gt=0)
-    japanese: float | None = Field(default=None, gt=0)
-
-
-class Published(Spec):
-    """A number in the paper's own parameterisation, for use in a ``conversion``."""
-
-    value: fields.AnyQuantity
-    origin: str = Field(alias="from", min_length=1)
-
-
-class Parameter(Spec):
-    """A typical value and how it depends on covariates.
-
-    A value per kilogram of body weight (``1.7522 L/kg``) is multiplied by the patient's weight.
+    ``vmax`` is a mass per time, ``km`` a mass per volume. Without ``volume`` it is that of the output of ``from``.
     """
 
-    value: fields.AnyQuantity | None = None
-    conversion: ExpressionField | None = None
-    origin: str = Field(alias="from", min_length=1)
-    evidence: fields.Evidence | None = None
-    scale: Scale | None = None
-    above: Above | None = None
-    factor: Factor | None = None
-    lower: fields.AnyQuantity | None = None
-    upper: fields.AnyQuantity | None = None
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Parameter:
-        fields.exactly_one(self, "value", "conversion")
-        if self.value is None:
-            return self
-        dimensions = self.value.unit.dimensions
-        for side in ("lower", "upper"):
-            bound = getattr(self, side)
-            if bound is not None and bound.unit.dimensions != dimensions:
-                raise InputError(Problem(bound.text, f"the dimension of {self.value.text}", path=side))
-        if self.lower is not None and self.upper is not None and self.lower.value >= self.upper.value:
-            raise InputError(Problem(f"{self.lower.text} to {self.upper.text}", "a lower bound below the upper one"))
-        low = self.lower.value if self.lower is not None else 0.0
-        high = self.upper.value if self.upper is not None else float("inf")
-        if not low <= self.value.value <= high or (self.value.value == 0 and dict(dimensions) == {"volume": 1.0}):
-            ends = f"{self.lower.text if self.lower else 0} to {self.upper.text if self.upper else 'any'}"
-            raise InputError(Problem(self.value.text, f"a value from {ends}, and a volume above 0", path="value"))
-        if self.above is not None:
-            expected = dict(dimensions)
-            expected["age"] = expected.get("age", 0.0) - 1.0
-            if dict(self.above.slope.unit.dimensions) != expected:
-                raise InputError(
-                    Problem(self.above.slope.text, f"{self.value.unit.text or 'a number'} per y", path="above.slope")
-                )
-        if ("body_weight", -1.0) in dimensions and self.scale is not None:
-            raise InputError(Problem("a value per kg with `scale`", "one of the two", path="scale"))
-        return self
-
-
-class Effect(Spec):
-    """The spread of one parameter, or the covariance of a pair."""
-
-    omega2: float | None = Field(default=None, ge=0)
-    cv: fields.AnyQuantity | None = None
-    sd: float | None = Field(default=None, ge=0)
-    cov: float | None = None
-    correlation: float | None = Field(default=None, ge=-1, le=1)
-    eta: str | None = None
-    transform: Literal["lognormal", "logit", "normal"] = "lognormal"
-    evidence: fields.Evidence | None = None
-    origin: str | None = Field(default=None, alias="from")
-
-    @model_validator(mode="after")
-    def _one_form(self) -> Effect:
-        fields.exactly_one(self, "omega2", "cv", "sd", "cov", "correlation", "eta")
-        if self.cv is not None and (self.cv.unit.dimensions or not 0 <= self.cv.value <= 10):
-            raise InputError(Problem(self.cv.text, 'a coefficient of variation such as "30 %"', path="cv"))
-        if self.cv is not None and self.transform != "lognormal":
-            raise InputError(Problem("cv", f"omega2 or sd of the {self.transform} effect", path="cv"))
-        return self
-
-    @property
-    def variance(self) -> float:
-        """The variance of eta; a CV of a log-normal parameter becomes ln(1 + CV^2)."""
-        import math
-
-        if self.omega2 is not None:
-            return self.omega2
-        if self.sd is not None:
-            return self.sd**2
-        return math.log1p(self.cv.value**2) if self.cv is not None else 0.0
-
-
-def _split_origin(value: Any) -> Any:
-    """``between_subject: {V1: ..., eta: {VN1: VK1}, from: Table 3}`` keeps effects and their origin apart."""
-    if isinstance(value, dict) and "effects" not in value:
-        value = dict(value)
-        rest = {key: value.pop(key) for key in ("from", "evidence") if key in value}
-        shared = value.pop("eta", {})
-        if not isinstance(shared, dict):
-            raise InputError(Problem(shown(shared), "{PARAMETER: the parameter whose effect it shares}", path="eta"))
-        return {"effects": {**value, **{name: {"eta": other} for name, other in shared.items()}}, **rest}
-    return value
-
-
-class Block(Spec):
-    """Random effects at one level, by the name of the parameter; ``A~B`` is a covariance."""
-
-    effects: dict[str, Effect] = {}
-    origin: str | None = Field(default=None, alias="from")
-    evidence: fields.Evidence | None = None
-
-
-class Variability(Spec):
-    """Random effects; ``borrowed`` names the model from which they were taken."""
-
-    borrowed: str | None = None
-    between_subject: Annotated[Block, BeforeValidator(_split_origin)] = Block()
-    between_occasion: Annotated[Block, BeforeValidator(_split_origin)] = Block()
+    vmax: QuantityField
+    km: QuantityField
+    volume: QuantityField | None = None
 
 
 class Flow(Spec):
-    """First-order transfer: amount per time = rate x amount in ``from``."""
+    """Transfer between compartments: first order (amount per time = rate x amount in ``from``) or saturable."""
 
     source: str = Field(alias="from")
     target: str = Field(alias="to")
-    rate: ExpressionField
+    rate: ExpressionField | None = None
+    michaelis_menten: MichaelisMenten | None = None
+
+    @model_validator(mode="after")
+    def _one_law(self) -> Flow:
+        fields.exactly_one(self, "rate", "michaelis_menten")
+        return self
 
 
 class Path(Spec):
@@ -282,6 +157,7 @@ class ModelSpec(Spec):
     flows: list[Flow] = Field(min_length=1)
     routes: dict[fields.Route, Annotated[RouteSpec, BeforeValidator(_paths)]] = Field(min_length=1)
     outputs: dict[fields.Name, Output] = Field(min_length=1)
+    effects: dict[fields.Name, EffectSpec] = {}
     residual: dict[str, Residual] = {}
     notes: list[str] = []
     checks: list[Check] = []
@@ -334,6 +210,38 @@ class ModelSpec(Spec):
             raise InputError(unknown_name(f"an output of {self.id}", name, legal, path=path))
         return resolved
 
+    @cached_property
+    def states(self) -> tuple[str, ...]:
+        """What is integrated: the compartments, then for each effect its effect sites and its turnover."""
+        names = list(self.compartments)
+        for name, effect in self.effects.items():
+            names += [effect.site_state(name, driver) for driver in effect.sites]
+            names += [name] if effect.turnover is not None else []
+        return tuple(names)
+
+    @cached_property
+    def changing(self) -> frozenset[str]:
+        """Names whose value changes in the course of a run: the time, outputs, effects, and what is derived of them."""
+        names = {TIME, *self.outputs, *self.effects}
+        for name, expression in self.derived.items():
+            if expression.names & names:
+                names.add(name)
+        return frozenset(names)
+
+    def changes(self, expression: Expression) -> bool:
+        """Whether a formula depends on the time, an output or an effect."""
+        return not self.changing.isdisjoint(expression.names)
+
+    @cached_property
+    def linear(self) -> bool:
+        """Whether the system is linear with constant rates, so that the propagator is exact.
+
+        Effect sites are linear, and a sigmoid of one is only read off; a saturable flow, a rate that changes with
+        time or with a level, and a turnover need the ODE core.
+        """
+        saturable = any(flow.rate is None or self.changes(flow.rate) for flow in self.flows)
+        return not saturable and all(effect.turnover is None for effect in self.effects.values())
+
     @property
     def assumptions(self) -> list[str]:
         """Everything in this model that is assumed, borrowed or derived, one sentence each."""
@@ -353,4 +261,6 @@ class ModelSpec(Spec):
                 said.append(
                     f"{self.id}: the variability of {name} is {effect.evidence} ({effect.origin or 'no source'})"
                 )
+        for name, acting in self.effects.items():
+            said += [f"{self.id}: {sentence}" for sentence in acting.assumptions(name)]
         return said

@@ -2,97 +2,37 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 
 from pkmodel import units
 from pkmodel.errors import InputError, Problem, shown, unknown_name
-from pkmodel.specs.covariance import factor
-from pkmodel.specs.expressions import Dimensions, Expression, Value, described
-from pkmodel.specs.loading import is_path, library
-from pkmodel.specs.model import COVARIATES, OUTSIDE, RESERVED, Block, Effect, ModelSpec
+from pkmodel.specs.effect_rules import check_effects, try_effects
+from pkmodel.specs.expressions import Dimensions, Expression
+from pkmodel.specs.formula_rules import Problems, Trial, check_formula
+from pkmodel.specs.model import OUTSIDE, RESERVED, TIME, Flow, ModelSpec
+from pkmodel.specs.parameter import COVARIATES
 from pkmodel.specs.population import PLAUSIBLE, PLAUSIBLE_TEXT
+from pkmodel.specs.variability_rules import check_variability
 
 _RATE = {"time": -1.0}
 
 
 def problems(model: ModelSpec) -> list[Problem]:
     """Every mistake between the sections of a model file."""
-    found = _Problems(model)
+    found = Problems(model)
     known = _parameter_dimensions(model, found)
-    _derived(model, known, found)
-    _structure(model, known, found)
+    changing = _derived(model, known, found)
+    _structure(model, known, changing, found)
+    check_effects(model, known, found)
     _routes(model, known, found)
-    _variability(model, found)
+    check_variability(model, found)
     _checks(model, found)
     if not found:
         _typical_values(model, found)
     return found
 
 
-class _Problems(list[Problem]):
-    """Problems found so far, and the parameters already blamed for having no unit."""
-
-    def __init__(self, model: ModelSpec):
-        super().__init__()
-        self.unitless = {
-            name for name, item in model.parameters.items() if item.value is not None and not item.value.unit.text
-        }
-        self.blamed: set[str] = set()
-
-    def blame_missing_unit(self, model: ModelSpec, expression: Expression, known: Mapping[str, Dimensions]) -> bool:
-        """Whether a formula's dimensions only fail because a parameter was written without its unit; says so once."""
-        suspects = expression.names & self.unitless
-        try:
-            if not suspects or expression.dimensions({**known, **dict.fromkeys(suspects)}) is not None:
-                return False
-        except InputError:
-            return False
-        for name in sorted(suspects - self.blamed):
-            value = model.parameters[name].value
-            assert value is not None
-            path = f"parameters.{name}.value"
-            self.append(Problem(f"{value.text} without a unit", 'a value with its unit, such as "133 L"', path))
-        self.blamed |= suspects
-        return True
-
-
-def _expression(
-    expression: Expression,
-    known: Mapping[str, Dimensions],
-    expected: Dimensions,
-    path: str,
-    found: _Problems,
-    model: ModelSpec,
-    *,
-    what: str = "",
-) -> Dimensions:
-    """Check names and dimensions of one formula; ``expected`` None accepts any."""
-    missing = sorted(expression.names - set(known))
-    for name in missing:
-        found.append(unknown_name("a parameter, covariate or derived name", name, known, path=path))
-    if missing:
-        return None
-    try:
-        dimensions = expression.dimensions(known)
-    except InputError as error:
-        if not found.blame_missing_unit(model, expression, known):
-            found += [problem.at(path=path) for problem in error.problems]
-        return None
-    mismatch = expected is not None and dimensions is not None and dimensions != expected
-    if mismatch and not found.blame_missing_unit(model, expression, known):
-        # A bare number in front of nothing (rate: 0.5) has no unit either, which is just as wrong.
-        found.append(
-            Problem(
-                found=f"{shown(expression.text)}, which is {described(dimensions)}",
-                expected=f"{what or described(expected)} ({described(expected)})" if what else described(expected),
-                path=path,
-            )
-        )
-    return dimensions
-
-
-def _parameter_dimensions(model: ModelSpec, found: _Problems) -> dict[str, Dimensions]:
+def _parameter_dimensions(model: ModelSpec, found: Problems) -> dict[str, Dimensions]:
     known: dict[str, Dimensions] = {name: dict(powers) for name, powers in COVARIATES.items()}
     published: dict[str, Dimensions] = {
         name: dict(number.value.unit.dimensions) for name, number in model.published.items()
@@ -109,7 +49,7 @@ def _parameter_dimensions(model: ModelSpec, found: _Problems) -> dict[str, Dimen
         else:
             assert parameter.conversion is not None
             path = f"parameters.{name}.conversion"
-            dimensions = _expression(parameter.conversion, published, None, path, found, model)
+            dimensions = check_formula(parameter.conversion, published, None, path, found, model)
         published.setdefault(name, dimensions)
         if dimensions is not None and dimensions.get("body_weight") == -1.0:
             dimensions = {key: power for key, power in dimensions.items() if key != "body_weight"}
@@ -117,14 +57,20 @@ def _parameter_dimensions(model: ModelSpec, found: _Problems) -> dict[str, Dimen
     return known
 
 
-def _derived(model: ModelSpec, known: dict[str, Dimensions], found: _Problems) -> None:
-    dosing: dict[str, Dimensions] = {**known, "device": {}}
+def _derived(model: ModelSpec, known: dict[str, Dimensions], found: Problems) -> dict[str, Dimensions]:
+    """Check derived names. Those that stay the same go to ``known``; returns what a rate may use, which is more."""
+    changing: dict[str, Dimensions] = {TIME: {"time": 1.0}}
+    changing |= {name: {"mass": 1.0, "volume": -1.0} for name in model.outputs}
+    changing |= {name: effect.dimensions for name, effect in model.effects.items()}
     for name, expression in model.derived.items():
-        dosing[name] = _expression(expression, dosing, None, f"derived.{name}", found, model)
-        known[name] = dosing[name]
+        powers = check_formula(expression, {**changing, **known, "device": {}}, None, f"derived.{name}", found, model)
+        (changing if name in model.changing else known)[name] = powers
+    return {**changing, **known}
 
 
-def _structure(model: ModelSpec, known: Mapping[str, Dimensions], found: _Problems) -> None:
+def _structure(
+    model: ModelSpec, known: Mapping[str, Dimensions], changing: Mapping[str, Dimensions], found: Problems
+) -> None:
     compartments = model.compartments
     for index, name in enumerate(compartments):
         if name in compartments[:index] or name == OUTSIDE:
@@ -139,31 +85,79 @@ def _structure(model: ModelSpec, known: Mapping[str, Dimensions], found: _Proble
             found.append(
                 unknown_name("a compartment or outside", flow.target, [*compartments, OUTSIDE], path=f"{path}.to")
             )
-        if (flow.source, flow.target) in [(other.source, other.target) for other in model.flows[:index]]:
-            found.append(Problem(f"a second flow from {flow.source} to {flow.target}", "each flow once", path=path))
+        law = "michaelis_menten" if flow.rate is None else "rate"
+        if any(
+            (flow.source, flow.target) == (other.source, other.target) and getattr(other, law) is not None
+            for other in model.flows[:index]
+        ):
+            expected = "each flow once (a rate and a michaelis_menten may stand side by side)"
+            found.append(Problem(f"a second flow from {flow.source} to {flow.target}", expected, path=path))
         if flow.source == flow.target:
             found.append(Problem(f"a flow from {flow.source} to itself", "two compartments", path=path))
-        if not device_free(model, flow.rate):
-            found.append(Problem("device", "a rate that does not depend on the device", path=f"{path}.rate"))
-        elif flow.rate.names:
-            _expression(flow.rate, known, _RATE, f"{path}.rate", found, model, what="a rate constant")
+        if flow.rate is not None:
+            _rate(model, flow.rate, changing, f"{path}.rate", found)
         else:
-            found.append(Problem(shown(flow.rate.text), "a rate made of parameters, which carry units", f"{path}.rate"))
+            _saturable(model, flow, known, changing, f"{path}.michaelis_menten", found)
     if all(flow.target in compartments for flow in model.flows):
         found.append(Problem("no flow that leaves the body", "a flow with `to: outside`", path="flows"))
     for name, output in model.outputs.items():
         path = f"outputs.{name}"
         if output.amount not in compartments:
             found.append(unknown_name("a compartment", output.amount, compartments, path=f"{path}.amount"))
-        _expression(output.volume, known, {"volume": 1.0}, f"{path}.volume", found, model, what="a volume")
+        check_formula(output.volume, known, {"volume": 1.0}, f"{path}.volume", found, model, what="a volume")
         if name in ("parent", "metabolite"):
             found.append(Problem(name, "the name of an analyte", path=path))
+        if name in (*model.parameters, *model.derived, *RESERVED):
+            found.append(Problem(f"the name {name}, which is taken", "a name of its own", path=path))
     for name in model.residual:
         if name not in model.outputs:
             found.append(unknown_name("an output", name, model.outputs, path=f"residual.{name}"))
 
 
-def _routes(model: ModelSpec, known: Mapping[str, Dimensions], found: _Problems) -> None:
+def _rate(model: ModelSpec, rate: Expression, changing: Mapping[str, Dimensions], path: str, found: Problems) -> None:
+    """A rate of first order, which may change with the time, a level or an effect."""
+    if not device_free(model, rate):
+        found.append(Problem("device", "a rate that does not depend on the device", path=path))
+    elif rate.names:
+        check_formula(rate, changing, _RATE, path, found, model, what="a rate constant")
+    else:
+        found.append(Problem(shown(rate.text), "a rate made of parameters, which carry units", path=path))
+
+
+def _saturable(
+    model: ModelSpec,
+    flow: Flow,
+    known: Mapping[str, Dimensions],
+    changing: Mapping[str, Dimensions],
+    path: str,
+    found: Problems,
+) -> None:
+    """vmax and km may change with time, the volume may not."""
+    law = flow.michaelis_menten
+    assert law is not None
+    for name, expected, what in (
+        ("vmax", {"mass": 1.0, "time": -1.0}, "a mass per time"),
+        ("km", {"mass": 1.0, "volume": -1.0}, "a concentration"),
+    ):
+        formula: Expression = getattr(law, name)
+        if not device_free(model, formula):
+            found.append(Problem("device", f"{name} that does not depend on the device", path=f"{path}.{name}"))
+        else:
+            check_formula(formula, changing, expected, f"{path}.{name}", found, model, what=what)
+    if law.volume is not None:
+        check_formula(law.volume, known, {"volume": 1.0}, f"{path}.volume", found, model, what="a volume")
+    elif volume_of(model, flow.source) is None:
+        what = "a volume, which is that of the output only where there is exactly one of this compartment"
+        found.append(Problem(f"no volume of {flow.source}", what, path=path))
+
+
+def volume_of(model: ModelSpec, compartment: str) -> Expression | None:
+    """The volume of the only output of a compartment; None where there is none, or several."""
+    volumes = [output.volume for output in model.outputs.values() if output.amount == compartment]
+    return volumes[0] if len({volume.text for volume in volumes}) == 1 else None
+
+
+def _routes(model: ModelSpec, known: Mapping[str, Dimensions], found: Problems) -> None:
     dosing: dict[str, Dimensions] = {**known, "device": {}}
     for route, spec in model.routes.items():
         bare = f"routes.{route}"
@@ -176,80 +170,20 @@ def _routes(model: ModelSpec, known: Mapping[str, Dimensions], found: _Problems)
             if way.into not in model.compartments:
                 found.append(unknown_name("a compartment", way.into, model.compartments, path=f"{path}.into"))
             if way.fraction is not None:
-                _expression(way.fraction, dosing, {}, f"{path}.fraction", found, model, what="a fraction")
+                check_formula(way.fraction, dosing, {}, f"{path}.fraction", found, model, what="a fraction")
                 if spec.device is None and not device_free(model, way.fraction):
                     found.append(
                         Problem("device", "a route that declares its device: {strength: ...}", f"{path}.fraction")
                     )
             for name, time in (("lag", way.lag), ("zero_order", way.zero_order)):
                 if time is not None:
-                    _expression(time, known, {"time": 1.0}, f"{path}.{name}", found, model, what="a time")
+                    check_formula(time, known, {"time": 1.0}, f"{path}.{name}", found, model, what="a time")
     for route in model.valid_for.routes or []:
         if route not in model.routes:
             found.append(unknown_name("a route of this model", route, model.routes, path="valid_for.routes"))
 
 
-def _variability(model: ModelSpec, found: _Problems) -> None:
-    borrowed = model.variability.borrowed
-    if borrowed is not None and not is_path(borrowed) and borrowed not in library("models"):
-        found.append(unknown_name("the name of a model", borrowed, library("models"), path="variability.borrowed"))
-    for level in ("between_subject", "between_occasion"):
-        block: Block = getattr(model.variability, level)
-        here: list[Problem] = []
-        for name, effect in block.effects.items():
-            path = f"variability.{level}.{name}"
-            here += _pair(name, effect, block, path) if "~" in name else _effect(name, effect, block, model, path)
-        if not here:
-            try:
-                factor(block)
-            except InputError as error:
-                here = [problem.at(path=f"variability.{level}") for problem in error.problems]
-        found += here
-
-
-def _pair(name: str, effect: Effect, block: Block, path: str) -> list[Problem]:
-    """The covariance of two effects, as ``V1~CL``."""
-    first, _, second = name.partition("~")
-    own = [key for key, other in block.effects.items() if "~" not in key and other.eta is None]
-    problems = [
-        unknown_name("a parameter of this block with a variance of its own", part, own, path=path)
-        for part in (first, second)
-        if part not in own
-    ]
-    if first == second:
-        problems = [Problem(f"the covariance {name} of an effect with itself", "two parameters", path=path)]
-    if f"{second}~{first}" in list(block.effects)[: list(block.effects).index(name)]:
-        problems.append(Problem(f"{name} beside {second}~{first}", "each pair once", path=path))
-    if effect.cov is None and effect.correlation is None:
-        problems.append(Problem("no cov or correlation", "cov or correlation of the pair", path=path))
-    return problems
-
-
-def _effect(name: str, effect: Effect, block: Block, model: ModelSpec, path: str) -> list[Problem]:
-    """The effect on one parameter."""
-    if name not in model.parameters:
-        return [unknown_name("a parameter", name, model.parameters, path=path)]
-    if effect.cov is not None or effect.correlation is not None:
-        return [Problem("the covariance of one parameter", f"a pair such as {name}~CL", path=path)]
-    if effect.eta is not None:
-        own = [key for key, other in block.effects.items() if "~" not in key and other.eta is None]
-        if effect.eta not in own:
-            expected = "a parameter with a variance of its own, whose effect is shared"
-            return [unknown_name(expected, effect.eta, own, path=f"{path}.eta")]
-    if effect.transform == "logit":
-        value, per_weight = model.typical[name]
-        if per_weight or not 0 < value < 1 or _dimensions_of(model, name):
-            expected = "a parameter between 0 and 1 for the transform logit"
-            return [Problem(f"the transform logit on {name} = {value:g}", expected, path=path)]
-    return []
-
-
-def _dimensions_of(model: ModelSpec, name: str) -> bool:
-    value = model.parameters[name].value
-    return value is not None and bool(value.unit.dimensions)
-
-
-def _checks(model: ModelSpec, found: _Problems) -> None:
+def _checks(model: ModelSpec, found: Problems) -> None:
     """The figures that the model is held against: outputs, units and patients that exist."""
     kinds = {"peak": "concentration", "level_at": "concentration", "auc": "exposure", "time_of_peak": "time"}
     for index, check in enumerate(model.checks):
@@ -279,33 +213,41 @@ _ADULT = {"age": 40.0, "weight": 70.0, "height": 170.0, "female": 1.0, "male": 0
 _ADULT |= {"cyp2b6_activity": 1.0, "hepatic_impairment": 0.0}
 
 
-def _typical_values(model: ModelSpec, found: _Problems) -> None:
-    """Try every formula on a typical adult: a rate or fraction that comes out impossible is a mistake of the file."""
-    values: dict[str, Value] = {**_ADULT, "device": 1.0}
+def _typical_values(model: ModelSpec, found: Problems) -> None:
+    """Try every formula on a typical adult before the first dose: what comes out impossible is a mistake of the file.
+
+    Rates that change with time are tried at the end of ``valid_for.duration`` too.
+    """
+    trial = Trial({**_ADULT, "device": 1.0}, found)
     for name, (value, per_weight) in model.typical.items():
-        values[name] = value * (_ADULT["weight"] if per_weight else 1.0)
+        trial.values[name] = value * (_ADULT["weight"] if per_weight else 1.0)
     for name, expression in model.derived.items():
-        values[name] = expression.evaluate(values)
-
-    def tried(expression: Expression | None, path: str, high: float = math.inf) -> None:
-        if expression is None:
-            return
-        result = float(expression.evaluate(values))
-        if not 0 <= result <= high or not math.isfinite(result):
-            seen = f"{shown(expression.text)}, which is {result:.4g} in a typical adult"
-            expected = f"a value from 0 to {high:g}" if math.isfinite(high) else "a finite value of at least 0"
-            found.append(Problem(seen, expected, path=path))
-
-    for index, flow in enumerate(model.flows):
-        tried(flow.rate, f"flows[{index}].rate")
+        if name not in model.changing:
+            trial.values[name] = expression.evaluate(trial.values)
+    try_effects(model, trial)
     for route, spec in model.routes.items():
         for index, way in enumerate(spec.paths):
             path = f"routes.{route}[{index}]" if spec.device is None else f"routes.{route}.paths[{index}]"
-            tried(way.fraction, f"{path}.fraction", 1.0)
-            tried(way.lag, f"{path}.lag")
-            tried(way.zero_order, f"{path}.zero_order")
+            trial(way.fraction, f"{path}.fraction", high=1.0)
+            trial(way.lag, f"{path}.lag")
+            trial(way.zero_order, f"{path}.zero_order")
     for name, output in model.outputs.items():
-        tried(output.volume, f"outputs.{name}.volume")
+        trial(output.volume, f"outputs.{name}.volume")
+    duration = model.valid_for.duration
+    for time in (0.0,) if duration is None else (0.0, duration.value):
+        if found:
+            return
+        trial.values |= {TIME: time, **dict.fromkeys(model.outputs, 0.0)}
+        for name, expression in model.derived.items():
+            if name in model.changing:
+                trial.values[name] = expression.evaluate(trial.values)
+        for index, flow in enumerate(model.flows):
+            trial(flow.rate, f"flows[{index}].rate")
+            if (law := flow.michaelis_menten) is not None:
+                path = f"flows[{index}].michaelis_menten"
+                trial(law.vmax, f"{path}.vmax")
+                trial(law.km, f"{path}.km", above=True)
+                trial(law.volume, f"{path}.volume", above=True)
 
 
 def device_free(model: ModelSpec, expression: Expression) -> bool:

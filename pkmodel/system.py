@@ -1,0 +1,26 @@
+"""What an engine integrates: a matrix of rates, a state to start from, and what no constant matrix holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pkmodel.tape import Dynamics
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class System:
+    """d(state)/dt = rates @ state + dynamics + input, for a block of patients.
+
+    ``rates`` is (n, s, s), 1/h, entry [p, i, j] from state j to i; the diagonal leaves. ``initial`` (n, s) is the state
+    before the first dose, 0 where it is not given. ``dynamics`` are the non-linear and time-varying terms, None for a
+    linear system.
+    """
+
+    rates: Floats
+    initial: Floats | None = None
+    dynamics: Dynamics | None = None
