@@ -178,7 +178,6 @@ def _run_chunk(
 
 def _run_case(scenario: Scenario, case: Case, sums: CaseSums, drawn: Population, strict: bool) -> CaseChunk:
     from pkmodel.core import sketch
-    from pkmodel.core.linear import observe_into_sketch
 
     if strict and (said := simulation.validity(case.arm.protocol, case.model, drawn)):
         raise InputError(
@@ -200,15 +199,7 @@ def _run_case(scenario: Scenario, case: Case, sums: CaseSums, drawn: Population,
         spans=spans,
         last=case.last_window,
     )
-    observe_into_sketch(
-        net.rates,
-        plan.events,
-        case.times,
-        *engine.grid_steps(case.times),
-        net.output_compartment,
-        net.output_scale,
-        sums.bands,
-    )
+    engine.count_levels(net.system, plan.events, case.times, net.output_compartment, net.output_scale, sums.bands)
     values = {
         (request, span): metrics.evaluate(figures[request.output], span, request)
         for request, several in case.requests.items()

@@ -18,7 +18,7 @@ LONGEST_RUN = 128
 
 
 class Given(NamedTuple):
-    """:class:`pkmodel.core.kinds.Events` as pointers: ``count`` events of ``patients`` patients, times shared or not."""
+    """:class:`pkmodel.core.kinds.Events` as pointers: ``count`` events of ``patients``, times shared or not."""
 
     time: np.ndarray
     order: np.ndarray

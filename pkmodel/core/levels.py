@@ -42,9 +42,9 @@ _STRIDE = LONGEST_RUN + 8
 class Room(NamedTuple):
     """Memory for one group of eight patients beside its chain and its courses.
 
-    In lanes: ``start`` (states,), ``active`` (ports,) open infusions, ``now`` the time, ``seen`` (stops, size) the state
-    at each stop, ``rows`` (length, width) and ``spare``. Per patient: ``table`` (8, width, _STRIDE), the rows with time
-    innermost; ``single`` (k, t) levels.
+    In lanes: ``start`` (states,), ``active`` (ports,) open infusions, ``now`` the time, ``seen`` (stops, size) the
+    state at each stop, ``rows`` (length, width) and ``spare``. Per patient: ``table`` (8, width, _STRIDE), the rows
+    with time innermost; ``single`` (k, t) levels.
     """
 
     patients: np.ndarray

@@ -21,9 +21,10 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from pkmodel.core import crossing
-from pkmodel.core.linear import observe
+from pkmodel.core.levels import levels as kernel
+from pkmodel.core.structure import structure_of
+from pkmodel.engine import grid_of
 from pkmodel.schedule import EventList, Events
-from pkmodel.engine import grid_steps
 
 EPS = float(np.finfo(float).eps)
 #: Room for crossing times: far more than a sum of six exponentials between a handful of doses can have.
@@ -79,10 +80,12 @@ def block_events(patients: Sequence[Sequence[Dose]]) -> Events:
 
 def block_levels(rates: Floats, patients: Sequence[Sequence[Dose]], time: Floats, *, grid: bool = False) -> Floats:
     """Amounts (n, t, c) of a block; with ``grid`` its steps are taken by their own propagators."""
-    found = np.empty((len(rates), time.size, rates.shape[1]))
-    index, steps = grid_steps(time) if grid else (np.full(time.size, -1, dtype=np.int64), np.empty(0))
-    observe(rates, block_events(patients), time, index, steps, np.zeros(rates.shape[:2]), found)
-    return found
+    events, states = block_events(patients), np.arange(rates.shape[1])
+    structure = structure_of((rates != 0.0).any(axis=0), np.empty(0, dtype=np.int64), events.port_compartment)
+    on_grid, unit = grid_of(time) if grid else (np.zeros(time.size, dtype=bool), 1.0)
+    found, scale = np.empty((len(rates), states.size, time.size)), np.ones((states.size, len(rates)))
+    kernel(structure, rates, np.zeros(rates.shape[:2]), events, time, on_grid, unit, states, scale, out=found)
+    return found.transpose(0, 2, 1)
 
 
 def levels(rates: Floats, doses: Sequence[Dose], time: Sequence[float] | Floats, *, grid: bool = False) -> Floats:
@@ -258,8 +261,7 @@ def test_a_slow_compartment_beside_a_fast_one(matrix: list[list[float]], on_grid
         exactly = np.array([[float(state[0]), float(state[1])] for state in expected])
     dose = [Dose(0.0, 0, 100.0)]
     if on_grid:
-        index, _ = grid_steps(time)
-        assert (index[1:] == 0).all()
+        assert grid_of(time)[0][1:].all()
         found = levels(rates, dose, time, grid=True)
     else:
         found = np.concatenate([levels(rates, dose, [moment]) for moment in time])
@@ -421,9 +423,7 @@ def test_a_grid_is_as_exact_as_any_times(
     """The step of a grid has its own propagator; the levels are those of the chain of squares, a year on too."""
     doses = [replace(dose, time=dose.time + 24.0 * day) for dose in data.draw(courses(len(rates)))]
     time = (24.0 * day + start) + step * np.arange(120)
-    index, steps = grid_steps(time)
-    assert (index[1:] >= 0).all()
-    assert steps.size == 1
+    assert grid_of(time)[0][1:].all()
     on_grid, anywhere = levels(rates, doses, time, grid=True), levels(rates, doses, time)
     largest = levels(rates, doses, sorted(stops(doses))).max()
     # Both sides have their error, and 120 products; a time is rounded to EPS of itself, which moves a level by

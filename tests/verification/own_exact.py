@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pkmodel import engine
 from pkmodel.core import crossing
-from pkmodel.core.linear import observe
+from pkmodel.engine import System
 from pkmodel.schedule import EventList, Events
-from pkmodel.engine import grid_steps
 
 Floats = NDArray[np.float64]
 
@@ -124,9 +124,7 @@ class Scanned:
 
 def levels(rates: Floats, events: Events, time: Floats) -> Floats:
     """Amounts (t, c) of one patient at rising times."""
-    amounts = np.empty((1, time.size, rates.shape[1]))
-    observe(rates, events, time, *grid_steps(time), np.zeros(rates.shape[:2]), amounts)
-    return amounts[0]
+    return engine.amounts(System(rates=rates), events, time)[0]
 
 
 def scan(case: Case, start: float, end: float, thresholds: Floats) -> Scanned:
