@@ -53,8 +53,8 @@ class Terms(Graph):
         """a + b"""
         if self.static(b):
             a, b = b, a
-        if a == self.zero:
-            return b
+        if self.zero in (a, b):
+            return b if a == self.zero else a
         if a == b:
             return self.mul(self.constant(2.0), a)
         if self.static(a) and self.op[b] == ops.ADD and not self.static(b):
