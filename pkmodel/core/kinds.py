@@ -22,6 +22,7 @@ class Events(NamedTuple):
     ``time`` is (e, 1 or n) h, one column where all patients share their times; ``order`` (the same shape) sorts the
     events of a patient, ties in the order of decision. ``kind`` (e,); ``target`` (e,) is the compartment of a jump
     or the port of a rate; ``value`` (e, n) is in mg or mg/h. ``port_compartment`` (q,) says where each port pours.
+    ``alike`` holds where every patient has the same times whoever else is in the block, not by chance.
     """
 
     time: NDArray[np.float64]
@@ -30,3 +31,4 @@ class Events(NamedTuple):
     target: NDArray[np.int64]
     value: NDArray[np.float64]
     port_compartment: NDArray[np.int64]
+    alike: bool = False

@@ -23,6 +23,8 @@ from numba.core.imputils import lower_builtin, lower_cast
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
 from numba.extending import intrinsic
 
+from pkmodel.core.jit import merged
+
 #: How many patients go together.
 WIDTH = 8
 
@@ -501,6 +503,19 @@ def transposed(typing_context, source, start, step, target, place, stride):
         return context.get_dummy_value()
 
     return types.void(source, types.int64, types.int64, target, types.int64, types.int64), codegen
+
+
+@merged
+def hand_over(source, start, out, base, count):
+    """Copy ``count`` numbers from ``source[start]`` on to ``out[base]`` on, whole cache lines past the caches."""
+    done = min((WIDTH - within_line(out) - base) & (WIDTH - 1), count)
+    for k in range(done):
+        out[base + k] = source[start + k]
+    while done + WIDTH <= count:
+        stream(source, start + done, out, base + done)
+        done += WIDTH
+    for k in range(done, count):
+        out[base + k] = source[start + k]
 
 
 def groups_of(size: int) -> int:

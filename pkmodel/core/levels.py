@@ -23,15 +23,14 @@ from pkmodel.core.lanes import (
     bits,
     choose,
     fma,
+    hand_over,
     load,
     load_at,
     pointer,
     splat,
     store,
     store_at,
-    stream,
     transposed,
-    within_line,
 )
 from pkmodel.core.structure import Structure
 
@@ -292,19 +291,6 @@ def _compose(structure, observed, n_observed, course, row, lane, room, n_times):
         place += last - first
 
 
-@merged
-def _hand_over(single, out, base, count):
-    """Copy ``count`` numbers to ``out`` from ``base`` on, whole cache lines past the caches."""
-    done = min((WIDTH - within_line(out) - base) & (WIDTH - 1), count)
-    for k in range(done):
-        out[base + k] = single[k]
-    while done + WIDTH <= count:
-        stream(single, done, out, base + done)
-        done += WIDTH
-    for k in range(done, count):
-        out[base + k] = single[k]
-
-
 @kernel
 def _levels(structure, chain, course, room, rates, initial, events, time, on_grid, unit, observed, scale, out, counts):
     """Levels of a block of patients, stored in ``out`` or, where that is empty, counted into ``counts``."""
@@ -338,7 +324,7 @@ def _levels(structure, chain, course, room, rates, initial, events, time, on_gri
             row = 0 if events.shared else lane
             _compose(structure, observed, n_observed, course, row, lane, room, n_times)
             if storing:
-                _hand_over(room.single, out, (first + lane) * n_observed * n_times, n_observed * n_times)
+                hand_over(room.single, 0, out, (first + lane) * n_observed * n_times, n_observed * n_times)
                 continue
             for k in range(n_observed):
                 for at in range(n_times):
@@ -355,6 +341,7 @@ def levels(
     unit: float,
     observed: np.ndarray,
     scale: np.ndarray,
+    *,
     out: np.ndarray | None = None,
     counts: np.ndarray | None = None,
 ) -> None:
