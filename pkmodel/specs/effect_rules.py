@@ -45,7 +45,7 @@ def check_effects(model: ModelSpec, known: Mapping[str, Dimensions], found: Prob
 def _check_link(
     model: ModelSpec, effect: EffectSpec, known: Mapping[str, Dimensions], path: str, found: Problems
 ) -> None:
-    counted = f"the unit of the effect ({effect.unit or 'none: a plain number'})"
+    counted = f"what the effect is counted in, {effect.unit or 'which has no `unit`'}"
     for word in ("sigmoid", "emax"):
         link: Emax | None = getattr(effect, word)
         if link is not None:
