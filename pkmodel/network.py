@@ -104,12 +104,13 @@ class Network:
         return InputError(Problem(found, expected, path=path, where=self.model.id))
 
 
-def build(model: ModelSpec, population: Population) -> Network:
-    """Evaluate a model for every patient of a block.
+def build(model: ModelSpec, population: Population, parameters: Mapping[str, Floats] | None = None) -> Network:
+    """Evaluate a model for every patient of a block, with these ``parameters`` (n,) where not with its own.
 
     Raises InputError where a covariate is missing or a rate comes out negative or not finite.
     """
-    values: dict[str, Floats] = {**population.values(), **people.parameters(model, population)}
+    own = people.parameters(model, population) if parameters is None else parameters
+    values: dict[str, Floats] = {**population.values(), **own}
     _derive(model, values)
     size, count = population.size, len(model.states)
     position = {name: index for index, name in enumerate(model.states)}

@@ -198,7 +198,7 @@ def parameters(model: ModelSpec, population: Population) -> dict[str, Floats]:
         if name in population.etas:
             transform = model.variability.between_subject.effects[name].transform
             individual = _with_effect(individual, population.etas[name], transform)
-        _refuse_impossible(model, name, individual, population)
+        refuse_impossible(model, name, individual, population)
         found[name] = individual
     return found
 
@@ -243,7 +243,8 @@ def _with_effect(typical: Floats, eta: Floats, transform: str) -> Floats:
     return typical + eta
 
 
-def _refuse_impossible(model: ModelSpec, name: str, values: Floats, population: Population) -> None:
+def refuse_impossible(model: ModelSpec, name: str, values: Floats, population: Population) -> None:
+    """Raise InputError where a parameter (n,) is outside of what the model file allows."""
     parameter = model.parameters[name]
     low = parameter.lower.value if parameter.lower else 0.0
     high = parameter.upper.value if parameter.upper else np.inf

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel.core.kinds import JUMP, RATE_OFF, RATE_ON, Events
+from pkmodel.core.kinds import JUMP, RATE_OFF, RATE_ON, RESET, Events
 from pkmodel.errors import InputError, Problem, unknown_name
 from pkmodel.network import Network
 from pkmodel.specs.model import Path
@@ -63,6 +63,21 @@ class Schedule:
         return np.stack([session.given for session in self.sessions])
 
 
+@dataclass(frozen=True)
+class Delivery:
+    """One dose down one path of a route: ``amount`` (n,) mg, of which ``fraction`` (n,) arrives in a compartment.
+
+    It arrives ``lag`` (n,) h (None: none) after ``time``, at once or at a constant rate over ``duration`` h.
+    """
+
+    time: float
+    compartment: int
+    amount: Floats
+    fraction: Floats | None
+    lag: Floats | None
+    duration: Floats | float
+
+
 class EventList:
     """Collects events for ``size`` patients; the order of adding decides between events at one instant."""
 
@@ -73,19 +88,37 @@ class EventList:
         self._target: list[int] = []
         self._value: list[Floats] = []
         self._ports: dict[int, int] = {}
+        self._alike = True
 
     def bolus(self, time: Floats | float, compartment: int, amount: Floats) -> None:
         """``amount`` (n,) mg into a compartment at ``time`` (n,) or one for all."""
-        self._add(time, JUMP, compartment, amount)
+        self.add(time, JUMP, compartment, amount)
 
     def infusion(self, time: Floats | float, duration: Floats | float, compartment: int, amount: Floats) -> None:
         """``amount`` (n,) mg at a constant rate over ``duration`` h, which is above 0 for everyone."""
-        port = self._ports.setdefault(compartment, len(self._ports))
         rate = np.broadcast_to(amount / np.asarray(duration), (self.size,))
-        self._add(time, RATE_ON, port, rate)
-        self._add(np.asarray(time) + np.asarray(duration), RATE_OFF, port, rate)
+        self.add(time, RATE_ON, compartment, rate)
+        self.add(np.asarray(time) + np.asarray(duration), RATE_OFF, compartment, rate)
 
-    def _add(self, time: Floats | float, kind: int, target: int, value: Floats) -> None:
+    def deliver(self, delivery: Delivery) -> None:
+        """A dose down a path, with its fraction, lag and duration."""
+        amount = delivery.amount if delivery.fraction is None else delivery.amount * delivery.fraction
+        time = delivery.time if delivery.lag is None else delivery.time + delivery.lag
+        if np.any(delivery.duration):
+            self.infusion(time, delivery.duration, delivery.compartment, amount)
+        else:
+            self.bolus(time, delivery.compartment, amount)
+
+    def reset(self, time: Floats | float, whom: NDArray[np.bool_] | bool = True) -> None:
+        """Every state back to its start and every infusion ended, at ``time``, in those of ``whom`` (n,)."""
+        self.add(time, RESET, 0, np.broadcast_to(np.asarray(whom, dtype=np.float64), (self.size,)))
+
+    def add(self, time: Floats | float, kind: int, compartment: int, value: Floats) -> None:
+        """One event of a kind of ``core.kinds``; it passes by a patient whose ``value`` is 0."""
+        target = compartment
+        if kind in (RATE_ON, RATE_OFF):
+            target = self._ports.setdefault(compartment, len(self._ports))
+        self._alike = self._alike and np.ndim(time) == 0
         self._time.append(np.atleast_1d(np.asarray(time, dtype=np.float64)))
         self._kind.append(kind)
         self._target.append(target)
@@ -107,6 +140,7 @@ class EventList:
             target=np.array(self._target, dtype=np.int64),
             value=np.stack(self._value),
             port_compartment=np.array(list(self._ports), dtype=np.int64),
+            alike=self._alike,
         )
 
 
@@ -123,16 +157,27 @@ def build(protocol: ProtocolSpec, network: Network, *, fraction_of_drug: float =
     InputError
         where the model lacks the route, a covariate is missing, or a dose cannot be given.
     """
+    sessions, deliveries = given(protocol, network, fraction_of_drug=fraction_of_drug)
     events = EventList(network.size)
+    for delivery in deliveries:
+        events.deliver(delivery)
+    return Schedule(tuple(sessions), events.events())
+
+
+def given(
+    protocol: ProtocolSpec, network: Network, *, fraction_of_drug: float = 1.0
+) -> tuple[list[GivenSession], list[Delivery]]:
+    """The sessions of a protocol as they are given, and every dose down every path; see :func:`build`."""
     sessions: list[GivenSession] = []
+    deliveries: list[Delivery] = []
     for planned in protocol.plan():
         session = _dose_of(planned, network.values, network.size)
-        _deliver(session, network, events, fraction_of_drug)
+        deliveries += _deliver(session, network, fraction_of_drug)
         if sessions and (sessions[-1].end > planned.start).any():
             found = f"session {planned.index} before the end of session {planned.index - 1}"
             raise InputError(Problem(found, "sessions that do not overlap", planned.place, "protocol"))
         sessions.append(session)
-    return Schedule(tuple(sessions), events.events())
+    return sessions, deliveries
 
 
 def _dose_of(planned: PlannedSession, values: Mapping[str, Floats], size: int) -> GivenSession:
@@ -182,8 +227,8 @@ def _rounded(dose: Floats, step: float, how: str) -> Floats:
     return (np.ceil(count * (1 - _WHOLE)) if how == "up" else np.floor(count + 0.5)) * step
 
 
-def _deliver(session: GivenSession, network: Network, events: EventList, fraction_of_drug: float) -> None:
-    """Send a session's dose down the paths of its route."""
+def _deliver(session: GivenSession, network: Network, fraction_of_drug: float) -> list[Delivery]:
+    """A session's dose down the paths of its route."""
     planned, model = session.planned, network.model
     if planned.route not in model.routes:
         raise InputError(
@@ -196,32 +241,34 @@ def _deliver(session: GivenSession, network: Network, events: EventList, fractio
         if route.device is not None:
             expected = f"device: {{strength: {route.device.strength.text}}}, which {model.id} counts"
             raise InputError(Problem(f"no device in {where}", expected, planned.place, "protocol"))
-        for index, way in enumerate(route.paths):
-            amount = session.given * base * fraction_of_drug
-            _send(way, f"routes.{planned.route}[{index}]", network, events, planned.start, planned.over, amount, 1)
-        return
+        amount = session.given * base * fraction_of_drug
+        return [
+            _send(way, f"routes.{planned.route}[{index}]", network, planned.start, planned.over, amount, 1)
+            for index, way in enumerate(route.paths)
+        ]
     strength = planned.device.strength.value
     if route.device is not None and abs(route.device.strength.value - strength) > _WHOLE * strength:
         expected = f"devices of {route.device.strength.text}, on which {model.id} rests"
         raise InputError(Problem(f"devices of {planned.device.strength.text}", expected, planned.place, "protocol"))
     assert session.devices is not None
+    deliveries = []
     for number in range(1, int(session.devices.max(initial=0)) + 1):
         amount = np.where(session.devices >= number, strength * base * fraction_of_drug, 0.0)
         start = planned.start + (number - 1) * planned.device.pause
         for index, way in enumerate(route.paths):
-            _send(way, f"routes.{planned.route}[{index}]", network, events, start, 0.0, amount, number)
+            place = f"routes.{planned.route}[{index}]"
+            deliveries.append(_send(way, place, network, start, 0.0, amount, number))
+    return deliveries
 
 
-def _send(
-    way: Path, place: str, network: Network, events: EventList, start: float, over: float, amount: Floats, device: int
-) -> None:
+def _send(way: Path, place: str, network: Network, start: float, over: float, amount: Floats, device: int) -> Delivery:
     """One dose down one path: fraction, lag, and an infusion, a zero-order release or a jump."""
-    compartment = network.model.compartments.index(way.into)
+    fraction = lag = None
+    duration: Floats | float = over
     if way.fraction is not None:
-        amount = amount * network.evaluate(way.fraction, f"{place}.fraction", device=device, high=1.0)
-    time: Floats | float = start
+        fraction = network.evaluate(way.fraction, f"{place}.fraction", device=device, high=1.0)
     if way.lag is not None:
-        time = start + network.evaluate(way.lag, f"{place}.lag")
+        lag = network.evaluate(way.lag, f"{place}.lag")
     if over > 0 and way.zero_order is not None:
         raise InputError(
             Problem("a dose given over time", "a dose at once: the path has its own zero-order release", place)
@@ -230,11 +277,7 @@ def _send(
         duration = network.evaluate(way.zero_order, f"{place}.zero_order")
         if not (duration > 0).all():
             raise InputError(Problem("a release over 0 h", "a duration above 0", f"{place}.zero_order"))
-        events.infusion(time, duration, compartment, amount)
-    elif over > 0:
-        events.infusion(time, over, compartment, amount)
-    else:
-        events.bolus(time, compartment, amount)
+    return Delivery(start, network.model.compartments.index(way.into), amount, fraction, lag, duration)
 
 
 def dosing_weight(rule: WeightRule, values: Mapping[str, Floats]) -> Floats:
