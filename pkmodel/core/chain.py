@@ -61,7 +61,7 @@ class Chain(NamedTuple):
     ``square`` (MAX_LEVELS, entries) are the exponentials over the base step times 1, 2, 4, ..., of which ``built[0]``
     are there; ``less_one`` (MAX_LEVELS, size) their diagonals less 1. ``matrix`` (entries,) is M times the base step
     ``base``. ``shift`` is a patient's own, ``deepest[0]`` the largest of the group, which is where the chain begins.
-    ``count`` and ``portion`` are the time to move by: whole base steps (in steps of the deepest) and the rest as a part
+    ``whole`` and ``portion`` are the time to move by: whole base steps (in steps of the deepest) and the rest as a part
     of one.
     """
 
@@ -75,7 +75,7 @@ class Chain(NamedTuple):
     base: np.ndarray
     portion: np.ndarray
     shift: np.ndarray
-    count: np.ndarray
+    whole: np.ndarray
     deepest: np.ndarray
     built: np.ndarray
 
@@ -93,7 +93,7 @@ def chain_for(size: int, entries: int) -> Chain:
         base=aligned(1, WIDTH),
         portion=aligned(1, WIDTH),
         shift=np.zeros(WIDTH, dtype=np.int64),
-        count=np.zeros(WIDTH, dtype=np.int64),
+        whole=np.zeros(WIDTH, dtype=np.int64),
         deepest=np.zeros(1, dtype=np.int64),
         built=np.zeros(1, dtype=np.int64),
     )
@@ -113,7 +113,7 @@ def bare_chain(chain):
         pointer(chain.base),
         pointer(chain.portion),
         pointer(chain.shift),
-        pointer(chain.count),
+        pointer(chain.whole),
         pointer(chain.deepest),
         pointer(chain.built),
     )
@@ -282,11 +282,11 @@ def measure(chain, time, before):
     short = rest < 0.0
     whole = choose(same, whole, choose(short, whole - 1.0, whole))
     rest = choose(same, splat(0.0), choose(short, rest + base, rest))
-    store_whole(chain.count, whole)
+    store_whole(chain.whole, whole)
     store(chain.portion, 0, rest / base)
     if chain.deepest[0] > 0:
         for lane in range(WIDTH):
-            chain.count[lane] <<= chain.deepest[0] - chain.shift[lane]
+            chain.whole[lane] <<= chain.deepest[0] - chain.shift[lane]
 
 
 @merged
@@ -302,16 +302,16 @@ def apply(structure, chain, level):
 
 @kernel
 def move(structure, chain):
-    """Move the state by the times that :func:`measure` has left in ``count`` and ``portion``."""
+    """Move the state by the times that :func:`measure` has left in ``whole`` and ``portion``."""
     digits = np.int64(0)
     for lane in range(WIDTH):
-        digits |= chain.count[lane]
+        digits |= chain.whole[lane]
     level = 0
     while digits:
         if digits & 1:
             extend(structure, chain, level)
             apply(structure, chain, level)
-            moving = bit_set(chain.count, level)
+            moving = bit_set(chain.whole, level)
             for i in range(structure.size):
                 store(chain.state, i, choose(moving, load(chain.moved, i), load(chain.state, i)))
         digits >>= 1

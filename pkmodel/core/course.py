@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pkmodel.core.doses import event_of, time_of
 from pkmodel.core.jit import kernel, merged
 from pkmodel.core.lanes import pointer
 
@@ -17,58 +18,18 @@ from pkmodel.core.lanes import pointer
 LONGEST_RUN = 128
 
 
-class Given(NamedTuple):
-    """:class:`pkmodel.core.kinds.Events` as pointers: ``count`` events of ``patients``, times shared or not."""
-
-    time: np.ndarray
-    order: np.ndarray
-    kind: np.ndarray
-    target: np.ndarray
-    value: np.ndarray
-    count: int
-    patients: int
-    shared: bool
-
-
-@merged
-def bare_events(events):
-    """Events as pointers."""
-    return Given(
-        pointer(events.time),
-        pointer(events.order),
-        pointer(events.kind),
-        pointer(events.target),
-        pointer(events.value),
-        events.time.shape[0],
-        events.value.shape[1],
-        events.time.shape[1] == 1,
-    )
-
-
-@merged
-def event_of(events, position, patient):
-    """The number of the event that a patient takes at a position in the order of time."""
-    return events.order[position if events.shared else position * events.patients + patient]
-
-
-@merged
-def time_of(events, event, patient):
-    """When (h) a patient takes an event."""
-    return events.time[event if events.shared else event * events.patients + patient]
-
-
 class Course(NamedTuple):
     """The stops of eight patients (or of one that stands for all): arrays
     (8 or 1, room), of which ``stops`` (8 or 1) hold.
 
-    ``when`` (h) rises. A stop takes the event ``event``, or, where that is -1, reports ``count`` observations from
+    ``when`` (h) rises. A stop takes the event ``event``, or, where that is -1, reports ``points`` observations from
     number ``first`` on.
     """
 
     when: np.ndarray
     event: np.ndarray
     first: np.ndarray
-    count: np.ndarray
+    points: np.ndarray
     stops: np.ndarray
     rows: int
     room: int
@@ -95,7 +56,7 @@ def bare_course(course):
         pointer(course.when),
         pointer(course.event),
         pointer(course.first),
-        pointer(course.count),
+        pointer(course.points),
         pointer(course.stops),
         course.rows,
         course.room,
@@ -112,14 +73,14 @@ def lay_out(events, patient, time, on_grid, n_times, course, row):
     taken, at, stop = 0, 0, row * course.room
     while at < n_times:
         upcoming = np.inf
-        if taken < events.count:
+        if taken < events.number:
             event = event_of(events, taken, patient)
             upcoming = time_of(events, event, patient)
             if upcoming <= time[at]:
                 course.when[stop] = upcoming
                 course.event[stop] = event
                 course.first[stop] = 0
-                course.count[stop] = 0
+                course.points[stop] = 0
                 taken += 1
                 stop += 1
                 continue
@@ -129,7 +90,31 @@ def lay_out(events, patient, time, on_grid, n_times, course, row):
         course.when[stop] = time[at]
         course.event[stop] = -1
         course.first[stop] = at
-        course.count[stop] = count
+        course.points[stop] = count
         at += count
+        stop += 1
+    course.stops[row] = stop - row * course.room
+
+
+@kernel
+def lay_out_edges(events, patient, edges, stride, place, n_edges, course, row):
+    """Fill ``row`` of the course with the events of a patient and the edges of intervals, as stops without an event.
+
+    Edge k is ``edges[k * stride + place]`` and stands in ``first`` of its stop. What arrives at an edge comes after it.
+    """
+    taken, stop = 0, row * course.room
+    for edge in range(n_edges):
+        until = edges[edge * stride + place]
+        while taken < events.number:
+            event = event_of(events, taken, patient)
+            if time_of(events, event, patient) >= until:
+                break
+            course.when[stop] = time_of(events, event, patient)
+            course.event[stop] = event
+            taken += 1
+            stop += 1
+        course.when[stop] = until
+        course.event[stop] = -1
+        course.first[stop] = edge
         stop += 1
     course.stops[row] = stop - row * course.room

@@ -18,10 +18,9 @@ import operator
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
-from numba.core.datamodel import PrimitiveModel, register_default
 from numba.core.imputils import lower_builtin, lower_cast
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
-from numba.extending import intrinsic
+from numba.extending import intrinsic, models, register_model
 
 from pkmodel.core.jit import merged
 
@@ -51,14 +50,14 @@ class _Mask(types.Type):
 LANE, MASK = _Lane(), _Mask()
 
 
-@register_default(_Lane)
-class _LaneModel(PrimitiveModel):
+@register_model(_Lane)
+class _LaneModel(models.PrimitiveModel):
     def __init__(self, manager, kind):
         super().__init__(manager, kind, _VECTOR)
 
 
-@register_default(_Mask)
-class _MaskModel(PrimitiveModel):
+@register_model(_Mask)
+class _MaskModel(models.PrimitiveModel):
     def __init__(self, manager, kind):
         super().__init__(manager, kind, _BITS)
 
@@ -74,8 +73,8 @@ class _Pointer(types.Type):
 NUMBERS, WHOLES = _Pointer(types.float64), _Pointer(types.int64)
 
 
-@register_default(_Pointer)
-class _PointerModel(PrimitiveModel):
+@register_model(_Pointer)
+class _PointerModel(models.PrimitiveModel):
     def __init__(self, manager, kind):
         super().__init__(manager, kind, (_DOUBLE if kind.dtype == types.float64 else _INT64).as_pointer())
 

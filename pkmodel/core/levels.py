@@ -14,14 +14,14 @@ import numpy as np
 
 from pkmodel.core import sketch
 from pkmodel.core.chain import bare_chain, bare_structure, begin, chain_for, extend, measure, move
-from pkmodel.core.course import LONGEST_RUN, bare_course, bare_events, course_for, lay_out
+from pkmodel.core.course import LONGEST_RUN, bare_course, course_for, lay_out
+from pkmodel.core.doses import bare_events, bare_group, gather, group_for, muster, take_alone, take_together
 from pkmodel.core.jit import kernel, merged
-from pkmodel.core.kinds import JUMP, RATE_ON, RESET, Events
+from pkmodel.core.kinds import Events
 from pkmodel.core.lanes import (
     WIDTH,
     aligned,
     bits,
-    choose,
     fma,
     hand_over,
     load,
@@ -41,19 +41,14 @@ _STRIDE = LONGEST_RUN + 8
 class Room(NamedTuple):
     """Memory for one group of eight patients beside its chain and its courses.
 
-    In lanes: ``start`` (states,), ``active`` (ports,) open infusions, ``now`` the time, ``seen`` (stops, size) the
-    state at each stop, ``rows`` (length, width) and ``spare``. Per patient: ``table`` (8, width, _STRIDE), the rows
-    with time innermost; ``single`` (k, t) levels.
+    In lanes: ``now`` the time, ``seen`` (stops, size) the state at each stop, ``rows`` (length, width). Per patient:
+    ``table`` (8, width, _STRIDE), the rows with time innermost; ``single`` (k, t) levels.
     """
 
-    patients: np.ndarray
-    start: np.ndarray
-    active: np.ndarray
     now: np.ndarray
     seen: np.ndarray
     rows: np.ndarray
     table: np.ndarray
-    spare: np.ndarray
     inputs: np.ndarray
     column: np.ndarray
     single: np.ndarray
@@ -63,14 +58,10 @@ class Room(NamedTuple):
 @merged
 def _bare_room(room):
     return Room(
-        pointer(room.patients),
-        pointer(room.start),
-        pointer(room.active),
         pointer(room.now),
         pointer(room.seen),
         pointer(room.rows),
         pointer(room.table),
-        pointer(room.spare),
         pointer(room.inputs),
         pointer(room.column),
         pointer(room.single),
@@ -78,83 +69,9 @@ def _bare_room(room):
     )
 
 
-@merged
-def _gather(values, row, n, room):
-    """The values of the group's patients, from ``values`` (rows, n), in lanes."""
-    if room.patients[WIDTH - 1] - room.patients[0] == WIDTH - 1:
-        return load_at(values, row * n + room.patients[0])
-    for lane in range(WIDTH):
-        room.spare[lane] = values[row * n + room.patients[lane]]
-    return load(room.spare, 0)
-
-
-@merged
-def take_together(structure, chain, events, event, room):
-    """Apply one event to the eight patients of a group, each with a value of its own; 0 changes nothing.
-
-    A port that nothing pours into any more is exactly 0, whatever was added and taken. A reset puts every state back
-    to its start and closes all ports.
-    """
-    value = _gather(events.value, event, events.patients, room)
-    kind, target = events.kind[event], events.target[event]
-    zero = splat(0.0)
-    first_port = structure.size - structure.ports
-    if kind == JUMP:
-        store(chain.state, target, load(chain.state, target) + value)
-    elif kind == RESET:
-        due = value > 0.0
-        for i in range(structure.states):
-            store(chain.state, i, choose(due, load(room.start, i), load(chain.state, i)))
-        for port in range(structure.ports):
-            store(chain.state, first_port + port, choose(due, zero, load(chain.state, first_port + port)))
-            store(room.active, port, choose(due, zero, load(room.active, port)))
-    else:
-        one = choose(value == 0.0, zero, splat(1.0))
-        rate, pouring = load(chain.state, first_port + target), load(room.active, target)
-        if kind == RATE_ON:
-            rate, pouring = rate + value, pouring + one
-        else:
-            rate, pouring = rate - value, pouring - one
-            rate = choose(pouring > 0.0, rate, zero)
-        store(chain.state, first_port + target, rate)
-        store(room.active, target, pouring)
-
-
 @kernel
-def take_alone(structure, chain, events, event, lane, room):
-    """Apply one event to one patient of a group: :func:`take_together` for courses that differ in their times."""
-    kind, target = events.kind[event], events.target[event]
-    value = events.value[event * events.patients + room.patients[lane]]
-    first_port = structure.size - structure.ports
-    if value == 0.0:
-        return
-    if kind == JUMP:
-        chain.state[target * WIDTH + lane] = chain.state[target * WIDTH + lane] + value
-    elif kind == RESET:
-        for i in range(structure.states):
-            chain.state[i * WIDTH + lane] = room.start[i * WIDTH + lane]
-        for port in range(structure.ports):
-            chain.state[(first_port + port) * WIDTH + lane] = 0.0
-            room.active[port * WIDTH + lane] = 0.0
-    else:
-        place, counter = (first_port + target) * WIDTH + lane, target * WIDTH + lane
-        if kind == RATE_ON:
-            chain.state[place] = chain.state[place] + value
-            room.active[counter] = room.active[counter] + 1.0
-        else:
-            left = chain.state[place] - value
-            room.active[counter] = room.active[counter] - 1.0
-            chain.state[place] = left if room.active[counter] > 0.0 else 0.0
-
-
-@kernel
-def _follow(structure, chain, events, room, course):
+def _follow(structure, chain, events, group, room, course):
     """Take a group through its courses; the state at each stop that reports goes to ``room.seen``."""
-    zero = splat(0.0)
-    for i in range(structure.size):
-        store(chain.state, i, load(room.start, i) if i < structure.states else zero)
-    for port in range(structure.ports):
-        store(room.active, port, zero)
     last = 0
     for row in range(course.rows):
         last = max(last, course.stops[row])
@@ -175,18 +92,18 @@ def _follow(structure, chain, events, room, course):
             move(structure, chain)
         if course.rows == 1:
             if course.event[stop] >= 0:
-                take_together(structure, chain, events, course.event[stop], room)
+                take_together(structure, chain, events, course.event[stop], group)
                 continue
         else:
             for lane in range(WIDTH):
                 if stop < course.stops[lane] and course.event[lane * course.room + stop] >= 0:
-                    take_alone(structure, chain, events, course.event[lane * course.room + stop], lane, room)
+                    take_alone(structure, chain, events, course.event[lane * course.room + stop], lane, group)
         for i in range(structure.size):
             store(room.seen, stop * structure.size + i, load(chain.state, i))
 
 
 @kernel
-def _rows(structure, chain, observed, n_observed, scale, room, events, length):
+def _rows(structure, chain, observed, n_observed, scale, group, room, events, length):
     """``scale c' P**k`` for ``k < length`` into ``room.rows``; only entries that can differ from 0.
 
     The rows up to m times P**m are the next m, and P**m is a link of the chain.
@@ -197,7 +114,7 @@ def _rows(structure, chain, observed, n_observed, scale, room, events, length):
         for entry in range(structure.row_start[state], structure.row_start[state + 1]):
             value = splat(0.0)
             if structure.column[entry] == state:
-                value = _gather(scale, k, events.patients, room)
+                value = gather(scale, k, events.patients, group)
             store(room.rows, place, value)
             place += 1
     width, made, level = room.width, 1, chain.deepest[0]
@@ -252,7 +169,7 @@ def _compose(structure, observed, n_observed, course, row, lane, room, n_times):
         first, last = structure.row_start[state], structure.row_start[state + 1]
         own = lane * room.width + place - first
         for stop in range(row * course.room, row * course.room + course.stops[row]):
-            count = course.count[stop]
+            count = course.points[stop]
             if count == 0:
                 continue
             seen = (stop - row * course.room) * structure.size
@@ -292,30 +209,29 @@ def _compose(structure, observed, n_observed, course, row, lane, room, n_times):
 
 
 @kernel
-def _levels(structure, chain, course, room, rates, initial, events, time, on_grid, unit, observed, scale, out, counts):
+def _levels(
+    structure, chain, group, course, room, rates, initial, events, time, on_grid, unit, observed, scale, out, counts
+):
     """Levels of a block of patients, stored in ``out`` or, where that is empty, counted into ``counts``."""
     n, n_times, n_observed, storing = rates.shape[0], time.shape[0], observed.shape[0], out.size > 0
     structure, chain, course = bare_structure(structure), bare_chain(chain), bare_course(course)
-    room, events = _bare_room(room), bare_events(events)
+    room, group, events = _bare_room(room), bare_group(group), bare_events(events)
     rates, initial, time, on_grid = pointer(rates), pointer(initial), pointer(time), pointer(on_grid)
     observed, scale, out = pointer(observed), pointer(scale), pointer(out)
     if events.shared:
         lay_out(events, 0, time, on_grid, n_times, course, 0)
     for first in range(0, n, WIDTH):
-        for lane in range(WIDTH):
-            patient = min(first + lane, n - 1)
-            room.patients[lane] = patient
-            for i in range(structure.states):
-                room.start[i * WIDTH + lane] = initial[patient * structure.states + i]
-            if not events.shared:
-                lay_out(events, patient, time, on_grid, n_times, course, lane)
-        begin(structure, rates, room.patients, unit, chain)
-        _follow(structure, chain, events, room, course)
+        muster(structure, chain, group, initial, first, n)
+        if not events.shared:
+            for lane in range(WIDTH):
+                lay_out(events, group.patients[lane], time, on_grid, n_times, course, lane)
+        begin(structure, rates, group.patients, unit, chain)
+        _follow(structure, chain, events, group, room, course)
         length = 1
         for row in range(course.rows):
             for stop in range(row * course.room, row * course.room + course.stops[row]):
-                length = max(length, course.count[stop])
-        _rows(structure, chain, observed, n_observed, scale, room, events, length)
+                length = max(length, course.points[stop])
+        _rows(structure, chain, observed, n_observed, scale, group, room, events, length)
         for step in range(0, length, WIDTH):
             for entry in range(room.width):
                 place = step * room.width + entry
@@ -366,14 +282,10 @@ def levels(
     stops = events.time.shape[0] + time.size
     length = -(-min(LONGEST_RUN, time.size) // WIDTH) * WIDTH
     room = Room(
-        patients=np.zeros(WIDTH, dtype=np.int64),
-        start=aligned(structure.states, WIDTH),
-        active=aligned(structure.ports, WIDTH),
         now=aligned(1, WIDTH),
         seen=aligned(stops, structure.size, WIDTH),
         rows=aligned(length + 4, width, WIDTH),
         table=aligned(WIDTH, width, _STRIDE),
-        spare=aligned(1, WIDTH),
         inputs=np.empty(structure.size),
         column=np.empty(structure.size, dtype=np.int64),
         single=aligned(observed.size * time.size + 4 * WIDTH),
@@ -382,6 +294,7 @@ def levels(
     _levels(
         structure,
         chain_for(structure.size, structure.entries),
+        group_for(structure.states, structure.ports),
         course_for(1 if events.time.shape[1] == 1 else WIDTH, stops),
         room,
         rates,

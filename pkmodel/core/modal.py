@@ -16,7 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from pkmodel.core import sketch
-from pkmodel.core.course import bare_course, bare_events, course_for, lay_out
+from pkmodel.core.course import bare_course, course_for, lay_out
+from pkmodel.core.doses import bare_events
 from pkmodel.core.jit import kernel, merged
 from pkmodel.core.kinds import JUMP, RATE_ON, RESET, Events
 from pkmodel.core.lanes import (
@@ -253,7 +254,7 @@ def _run(bench, course, events, unit, wanted, on_grid, n_times, limit):
                 running = running - choose(value == 0.0, zero, one)
                 pouring = choose(running > 0.0, pouring - value, zero)
             continue
-        first, count = course.first[stop], course.count[stop]
+        first, count = course.first[stop], course.points[stop]
         i0, i1, i2 = g0 * pouring, g1 * pouring, g2 * pouring
         j0, j1, j2 = h0 * pouring, h1 * pouring, h2 * pouring
         xa, ya, za = x, y, z
