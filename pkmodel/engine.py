@@ -180,7 +180,8 @@ class _Run:
 
 def _start(system: System, initial: Floats | None) -> Floats | None:
     """The state before the first event: as given, or the system's; None where that is 0."""
-    return system.initial if initial is None else initial
+    start = system.initial if initial is None else initial
+    return start if start is not None and start.any() else None
 
 
 def grid_of(time: Floats) -> tuple[NDArray[np.bool_], float]:

@@ -237,6 +237,7 @@ def course_figures(
     n_crossings = np.zeros((net.size, outputs, deepest), dtype=np.int64)
     crossing.scan(
         engine.constant_rates(net.system),
+        net.initial,
         plan.events,
         bounds.time,
         net.output_compartment,

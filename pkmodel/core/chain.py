@@ -318,11 +318,11 @@ def move(structure, chain):
         level += 1
     portion = load(chain.portion, 0)
     if bits(portion > 0.0):
-        _move_rest(structure, chain, portion)
+        move_rest(structure, chain, portion)
 
 
 @merged
-def _move_rest(structure, chain, portion):
+def move_rest(structure, chain, portion):
     """The rest below a base step: a Taylor series on the state, until no digit changes any more."""
     for i in range(structure.size):
         store(chain.term, i, load(chain.state, i))

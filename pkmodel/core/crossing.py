@@ -1,11 +1,11 @@
 """Peaks, crossings and areas found inside the steps of an exact solution, not read off samples.
 
-Between two events a level is a sum of exponentials whose fast terms die first, so at a time ``t`` after an
-event nothing happens faster than about ``t``. The scan therefore walks in steps that grow with the time
-since the last stop (four per octave, at least the base step, all from the patient's chain of squares).
-A change of sign of the derivative over a step brackets an extremum; between extrema the level is monotone,
-so a change of sign against a threshold brackets one crossing. Brackets are halved down to the base step by
-the chain, and finished by Newton's method on the Taylor polynomial of the level, to the last few digits.
+Between two events a level is a sum of exponentials whose fast terms die first, so at a time ``t`` after an event
+nothing happens faster than about ``t``. The scan therefore walks in steps that grow with the time since the last stop
+(four per octave, at least the base step, all from the patient's chain of squares). A change of sign of the derivative over a
+step brackets an extremum; between extrema the level is monotone, so a change of sign against a threshold brackets one
+crossing. Brackets are closed by Newton's method on the exact solution, to the last few digits. Eight patients are
+scanned at a time, each in steps of its own.
 """
 
 from __future__ import annotations
@@ -14,177 +14,173 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pkmodel.core.events import pass_time, prepare, take_event, workspace
-from pkmodel.core.jit import inlined, kernel
-from pkmodel.core.propagator import DEGREE, apply, apply_small
+from pkmodel.core.chain import apply, bare_chain, bare_structure, begin, chain_for, extend, measure, move_rest
+from pkmodel.core.course import bare_course, course_for, lay_out_edges
+from pkmodel.core.doses import bare_events, bare_group, group_for, muster, take_alone, take_together
+from pkmodel.core.jit import kernel, merged
+from pkmodel.core.kinds import Events
+from pkmodel.core.lanes import WIDTH, aligned, bits, choose, load, of_bits, pointer, splat, store
+from pkmodel.core.roots import find, slope_of
+from pkmodel.core.structure import structure_of
 
 #: Figures of one output over one interval, the last axis of ``stats``.
 START, END, PEAK, TIME_OF_PEAK, AREA = 0, 1, 2, 3, 4
 N_STATS = 5
 
 
-class Step(NamedTuple):
-    """One step of a scan: it begins at ``begin`` (h) in the state ``work.start`` and is ``length`` h long.
+class Notes(NamedTuple):
+    """What is noted of the interval that a group is in, in lanes, for ``outputs`` states of ``limits`` thresholds each.
 
-    ``level`` is its place in the chain of squares, or -1 for a rest below the base step.
+    ``limit``, ``above`` and ``crossed`` (outputs, limits) are thresholds, hours above, and the time of the first
+    crossing; ``peak``, ``when``, ``first`` (outputs,) the peak, its time, the level at the start. ``compartment``
+    (outputs,) are the states. Per patient: ``interval`` the number of the interval (-1 before the first), ``opened`` its
+    start (h), ``position``, ``whole`` and ``level`` where the patient stands in a gap.
     """
 
-    patient: int
-    interval: int
-    begin: float
-    level: int
-    length: float
+    limit: np.ndarray
+    above: np.ndarray
+    crossed: np.ndarray
+    peak: np.ndarray
+    when: np.ndarray
+    first: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
+    slopes: np.ndarray
+    slope: np.ndarray
+    now: np.ndarray
+    opened: np.ndarray
+    compartment: np.ndarray
+    interval: np.ndarray
+    position: np.ndarray
+    whole: np.ndarray
+    level: np.ndarray
+    outputs: int
+    limits: int
 
 
-class Notes(NamedTuple):
-    """Where figures are noted, and the thresholds (k, q) of the patient; see :func:`scan` for the rest."""
+@merged
+def _bare(notes):
+    return Notes(
+        pointer(notes.limit),
+        pointer(notes.above),
+        pointer(notes.crossed),
+        pointer(notes.peak),
+        pointer(notes.when),
+        pointer(notes.first),
+        pointer(notes.before),
+        pointer(notes.after),
+        pointer(notes.slopes),
+        pointer(notes.slope),
+        pointer(notes.now),
+        pointer(notes.opened),
+        pointer(notes.compartment),
+        pointer(notes.interval),
+        pointer(notes.position),
+        pointer(notes.whole),
+        pointer(notes.level),
+        notes.outputs,
+        notes.limits,
+    )
 
-    limits: np.ndarray
+
+class Found(NamedTuple):
+    """The arrays of :func:`scan` as pointers, for ``intervals`` and ``room`` crossings; the group begins at ``patient``."""
+
     stats: np.ndarray
     time_above: np.ndarray
     first_crossing: np.ndarray
     crossings: np.ndarray
     n_crossings: np.ndarray
-
-
-@inlined
-def _value(state, compartment, matrix, of_slope, size):
-    """The amount in a compartment, or its derivative (its row of the matrix times the state)."""
-    if not of_slope:
-        return state[compartment]
-    total = 0.0
-    for j in range(size):
-        total += matrix[compartment, j] * state[j]
-    return total
+    patient: int
+    n: int
+    intervals: int
+    room: int
 
 
 @kernel
-def _polynomial_root(compartment, of_slope, length, low, high, target, rising, system, work):
-    """The root of level (or slope) = target between ``low`` and ``high`` h after ``work.probe``.
-
-    The curve is its Taylor polynomial in units of ``length``, at most the base step; Newton's steps are kept inside
-    the bracket.
-    """
-    size, term, taylor = system.size, work.term, work.taylor
-    for i in range(size):
-        term[i] = work.probe[i]
-    for order in range(DEGREE + 1):
-        taylor[order] = _value(term, compartment, work.matrix, of_slope, size)
-        scale = length / (order + 1)
-        for i in range(size):
-            total = 0.0
-            for j in range(size):
-                total += work.matrix[i, j] * term[j]
-            work.temporary[i] = total * scale
-        for i in range(size):
-            term[i] = work.temporary[i]
-    low, high = low / length, high / length
-    x = 0.5 * (low + high)
-    for _ in range(100):
-        value, slope = taylor[DEGREE], 0.0
-        for order in range(DEGREE - 1, -1, -1):
-            slope = slope * x + value
-            value = value * x + taylor[order]
-        value -= target
-        if value == 0.0:
-            break
-        if (value > 0.0) == rising:
-            high = x
-        else:
-            low = x
-        following = x - value / slope if slope != 0.0 else -1.0
-        if not low < following < high:
-            following = 0.5 * (low + high)
-        done = abs(following - x) <= 1e-16 or high - low <= 1e-16
-        x = following
-        if done:
-            break
-    return x * length
-
-
-@kernel
-def _root(step, compartment, of_slope, low, high, target, rising, system, work):
-    """Hours from the start of a step to the root between ``low`` and ``high``; ``work.probe`` is the state there."""
-    size = system.size
-    for i in range(size):
-        work.probe[i] = work.start[i]
-    passed = 0.0
-    level = step.level
-    while level > 0:
-        level -= 1
-        middle = passed + system.step * 2.0**level
-        if middle >= high:
-            continue
-        for i in range(size):
-            work.term[i] = work.probe[i]
-        apply(work.chain[level], size, work.term, work.temporary)
-        before = middle <= low or (_value(work.term, compartment, work.matrix, of_slope, size) > target) != rising
-        if before:
-            for i in range(size):
-                work.probe[i] = work.term[i]
-            passed = middle
-    length = system.step if step.level >= 0 else step.length
-    low, high = max(low - passed, 0.0), min(high - passed, length)
-    rest = _polynomial_root(compartment, of_slope, length, low, high, target, rising, system, work)
-    apply_small(work.matrix, size, rest, work.probe, work.term, work.temporary)
-    return passed + rest
-
-
-@inlined
-def _scan_piece(step, low, high, first, last, output, compartment, notes, system, work):
-    """Hold a monotone piece of a step (``low`` to ``high`` h, from ``first`` to ``last``) against thresholds."""
-    patient, interval = step.patient, step.interval
-    for q in range(notes.limits.shape[1]):
-        limit = notes.limits[output, q]
+def _piece(structure, chain, notes, found, k, due, begin_at, low, high, first, last):
+    """Hold a monotone piece of a step, ``low`` to ``high`` h from ``begin_at``, against the thresholds of output k."""
+    compartment = notes.compartment[k]
+    for q in range(notes.limits):
+        place = k * notes.limits + q
+        limit = load(notes.limit, place)
         was, stays = first > limit, last > limit
-        if was and notes.first_crossing[patient, interval, output, q] == np.inf:
-            notes.first_crossing[patient, interval, output, q] = step.begin + low
-        if was and stays:
-            notes.time_above[patient, interval, output, q] += high - low
-        elif was != stays:
-            moment = _root(step, compartment, False, low, high, limit, stays, system, work)
-            if was:
-                notes.time_above[patient, interval, output, q] += moment - low
-            else:
-                notes.time_above[patient, interval, output, q] += high - moment
-                if notes.first_crossing[patient, interval, output, q] == np.inf:
-                    notes.first_crossing[patient, interval, output, q] = step.begin + moment
-            count = notes.n_crossings[patient, output, q]
-            if count < notes.crossings.shape[3]:
-                notes.crossings[patient, output, q, count] = step.begin + moment
-            notes.n_crossings[patient, output, q] = count + 1
+        crossed = load(notes.crossed, place)
+        crossed = choose(due & was & (crossed == np.inf), begin_at + low, crossed)
+        above = load(notes.above, place)
+        above = choose(due & was & stays, above + (high - low), above)
+        passing = due & ((was & ~stays) | (~was & stays))
+        if bits(passing):
+            for i in range(structure.size):
+                store(notes.after, i, load(chain.state, i))
+            moment = find(
+                structure, chain, notes.before, notes.slopes, compartment, False, passing, low, high, limit, stays
+            )
+            for i in range(structure.size):
+                store(chain.state, i, load(notes.after, i))
+            down, up = passing & was, passing & stays
+            above = choose(down, above + (moment - low), choose(up, above + (high - moment), above))
+            crossed = choose(up & (crossed == np.inf), begin_at + moment, crossed)
+            store(notes.slope, notes.outputs, begin_at + moment)
+            for lane in range(min(WIDTH, found.n - found.patient)):
+                if (bits(passing) >> lane) & 1:
+                    row = (found.patient + lane) * notes.outputs * notes.limits + place
+                    count = found.n_crossings[row]
+                    if count < found.room:
+                        found.crossings[row * found.room + count] = notes.slope[notes.outputs * WIDTH + lane]
+                    found.n_crossings[row] = count + 1
+        store(notes.crossed, place, crossed)
+        store(notes.above, place, above)
 
 
-@inlined
-def _note_peak(notes, patient, interval, output, level, time):
-    if level > notes.stats[patient, interval, output, PEAK]:
-        notes.stats[patient, interval, output, PEAK] = level
-        notes.stats[patient, interval, output, TIME_OF_PEAK] = time
+@kernel
+def _look(structure, chain, notes, found, noting, begin_at, length):
+    """Note peaks and crossings over a step from ``notes.before`` to ``chain.state``, in the lanes ``noting``."""
+    zero = splat(0.0)
+    for k in range(notes.outputs):
+        compartment = notes.compartment[k]
+        first, last = load(notes.before, compartment), load(chain.state, compartment)
+        falls, rises = load(notes.slope, k), slope_of(structure, chain, chain.state, compartment)
+        store(notes.slope, k, rises)
+        peak, when = load(notes.peak, k), load(notes.when, k)
+        turning = noting & (((falls > 0.0) & (rises < 0.0)) | ((falls < 0.0) & (rises > 0.0)))
+        split, turn = length, last
+        if bits(turning):
+            for i in range(structure.size):
+                store(notes.after, i, load(chain.state, i))
+            moment = find(
+                structure,
+                chain,
+                notes.before,
+                notes.slopes,
+                compartment,
+                True,
+                turning,
+                zero,
+                length,
+                zero,
+                falls < 0.0,
+            )
+            turn = choose(turning, load(chain.state, compartment), last)
+            split = choose(turning, moment, length)
+            for i in range(structure.size):
+                store(chain.state, i, load(notes.after, i))
+            higher = turning & (turn > peak)
+            peak, when = choose(higher, turn, peak), choose(higher, begin_at + split, when)
+        higher = noting & (last > peak)
+        store(notes.peak, k, choose(higher, last, peak))
+        store(notes.when, k, choose(higher, begin_at + length, when))
+        if notes.limits:
+            _piece(structure, chain, notes, found, k, noting, begin_at, zero, split, first, turn)
+            if bits(turning):
+                _piece(structure, chain, notes, found, k, turning, begin_at, split, length, turn, last)
 
 
-@inlined
-def _scan_step(step, output, compartment, notes, system, work):
-    """Note the peak and the crossings of one output over a step from ``work.start`` to ``work.state``."""
-    first, last = work.start[compartment], work.state[compartment]
-    slope_first = _value(work.start, compartment, work.matrix, True, system.size)
-    slope_last = _value(work.state, compartment, work.matrix, True, system.size)
-    split, turn = 0.0, first
-    if (slope_first > 0.0 and slope_last < 0.0) or (slope_first < 0.0 and slope_last > 0.0):
-        split = _root(step, compartment, True, 0.0, step.length, 0.0, slope_first < 0.0, system, work)
-        turn = work.probe[compartment]
-        _note_peak(notes, step.patient, step.interval, output, turn, step.begin + split)
-    _note_peak(notes, step.patient, step.interval, output, last, step.begin + step.length)
-    if split > 0.0:
-        _scan_piece(step, 0.0, split, first, turn, output, compartment, notes, system, work)
-    if split < step.length:
-        _scan_piece(step, split, step.length, turn, last, output, compartment, notes, system, work)
-
-
-@inlined
-def _step_level(position, left, levels):
+@merged
+def _next_level(position, left):
     """The longest step, four to an octave of the time since the last stop, that stays within what is left."""
     level = 0
-    while level + 1 < levels and (np.int64(8) << level) <= position:
+    while (np.int64(8) << level) <= position:
         level += 1
     while (np.int64(1) << level) > left:
         level -= 1
@@ -192,11 +188,135 @@ def _step_level(position, left, levels):
 
 
 @kernel
-def scan(
+def _walk(structure, chain, notes, found, now, before):
+    """Over a gap without events, from ``before`` to ``now`` (h), in steps that grow with the time since it began."""
+    base, zero = load(chain.base, 0), splat(0.0)
+    measure(chain, now, before)
+    rest = load(chain.portion, 0)
+    noting = 0
+    for lane in range(WIDTH):
+        notes.whole[lane] = chain.whole[lane] >> (chain.deepest[0] - chain.shift[lane])
+        notes.position[lane] = 0
+        if notes.interval[lane] >= 0:
+            noting |= 1 << lane
+    for k in range(notes.outputs):
+        store(notes.slope, k, slope_of(structure, chain, chain.state, notes.compartment[k]))
+    resting = bits(rest > 0.0)
+    while True:
+        stepping, pausing, same = 0, 0, True
+        for lane in range(WIDTH):
+            left = notes.whole[lane] - notes.position[lane]
+            if left > 0:
+                notes.level[lane] = _next_level(notes.position[lane], left) + chain.deepest[0] - chain.shift[lane]
+                stepping |= 1 << lane
+            else:
+                notes.level[lane] = -1
+                pausing |= (resting >> lane & 1) << lane
+            same = same and notes.level[lane] == notes.level[0]
+        if not stepping and not pausing:
+            break
+        for i in range(structure.size):
+            store(notes.before, i, load(chain.state, i))
+        for lane in range(WIDTH):
+            notes.now[lane] = notes.position[lane]
+        start = before + load(notes.now, 0) * base
+        if stepping:
+            left = stepping
+            while left:
+                level = np.int64(-1)
+                together = 0
+                for lane in range(WIDTH):
+                    if (left >> lane) & 1:
+                        if level < 0:
+                            level = notes.level[lane]
+                        if notes.level[lane] == level:
+                            together |= 1 << lane
+                extend(structure, chain, level)
+                # From the state before the step: those of other lanes have moved already.
+                apply(structure, chain, level)
+                chosen = of_bits(together)
+                for i in range(structure.size):
+                    store(chain.state, i, choose(chosen, load(chain.moved, i), load(chain.state, i)))
+                left &= ~together
+        if pausing:
+            move_rest(structure, chain, choose(of_bits(pausing), rest, zero))
+            resting &= ~pausing
+        for lane in range(WIDTH):
+            step = np.int64(0)
+            if (stepping >> lane) & 1:
+                step = np.int64(1) << (notes.level[lane] - chain.deepest[0] + chain.shift[lane])
+            notes.now[lane] = step
+            notes.position[lane] = notes.position[lane] + step
+        length = choose(of_bits(pausing), rest * base, load(notes.now, 0) * base)
+        _look(structure, chain, notes, found, of_bits(noting & (stepping | pausing)), start, length)
+
+
+@kernel
+def _close(structure, chain, notes, found, lane):
+    """Write down the interval that a patient leaves."""
+    interval, patient = notes.interval[lane], found.patient + lane
+    if interval < 0 or patient >= found.n:
+        return
+    for k in range(notes.outputs):
+        row = (patient * found.intervals + interval) * notes.outputs + k
+        found.stats[row * N_STATS + START] = notes.first[k * WIDTH + lane]
+        found.stats[row * N_STATS + END] = chain.state[notes.compartment[k] * WIDTH + lane]
+        found.stats[row * N_STATS + PEAK] = notes.peak[k * WIDTH + lane]
+        found.stats[row * N_STATS + TIME_OF_PEAK] = notes.when[k * WIDTH + lane]
+        found.stats[row * N_STATS + AREA] = chain.state[(structure.states + k) * WIDTH + lane]
+        for q in range(notes.limits):
+            place = (k * notes.limits + q) * WIDTH + lane
+            found.time_above[row * notes.limits + q] = notes.above[place]
+            found.first_crossing[row * notes.limits + q] = notes.crossed[place]
+
+
+@kernel
+def _open(structure, chain, notes, lane, interval, time):
+    """Begin an interval."""
+    notes.interval[lane] = interval
+    notes.opened[lane] = time
+    for k in range(notes.outputs):
+        chain.state[(structure.states + k) * WIDTH + lane] = 0.0
+        for q in range(notes.limits):
+            notes.above[(k * notes.limits + q) * WIDTH + lane] = 0.0
+            notes.crossed[(k * notes.limits + q) * WIDTH + lane] = np.inf
+    _begin_with(chain, notes, lane, time)
+
+
+@merged
+def _begin_with(chain, notes, lane, time):
+    """An interval begins with the level after what arrives at its first instant."""
+    for k in range(notes.outputs):
+        level = chain.state[notes.compartment[k] * WIDTH + lane]
+        notes.first[k * WIDTH + lane] = level
+        notes.peak[k * WIDTH + lane] = level
+        notes.when[k * WIDTH + lane] = time
+
+
+@merged
+def _arrived(chain, notes, lane, time):
+    """Note the level after an event."""
+    if time == notes.opened[lane]:
+        _begin_with(chain, notes, lane, time)
+        return
+    for k in range(notes.outputs):
+        level = chain.state[notes.compartment[k] * WIDTH + lane]
+        if level > notes.peak[k * WIDTH + lane]:
+            notes.peak[k * WIDTH + lane] = level
+            notes.when[k * WIDTH + lane] = time
+
+
+@kernel
+def _scan(
+    structure,
+    chain,
+    group,
+    course,
+    notes,
     rates,
+    initial,
     events,
-    boundary,
-    output_compartment,
+    edges,
     thresholds,
     stats,
     time_above,
@@ -204,10 +324,81 @@ def scan(
     crossings,
     n_crossings,
 ):
-    """Figures of every output over the intervals between boundaries; see ``core.linear`` for rates and events.
+    n, n_edges, stride = rates.shape[0], edges.shape[0], edges.shape[1]
+    intervals, room = n_edges - 1, crossings.shape[3]
+    structure, chain, course = bare_structure(structure), bare_chain(chain), bare_course(course)
+    group, notes, events = bare_group(group), _bare(notes), bare_events(events)
+    rates, initial, edges, thresholds = pointer(rates), pointer(initial), pointer(edges), pointer(thresholds)
+    stats, time_above, first_crossing = pointer(stats), pointer(time_above), pointer(first_crossing)
+    crossings, n_crossings = pointer(crossings), pointer(n_crossings)
+    shared = course.rows == 1
+    if shared:
+        lay_out_edges(events, 0, edges, stride, 0, n_edges, course, 0)
+    for first in range(0, n, WIDTH):
+        found = Found(stats, time_above, first_crossing, crossings, n_crossings, first, n, intervals, room)
+        muster(structure, chain, group, initial, first, n)
+        begin(structure, rates, group.patients, 1.0, chain)
+        last = 0
+        for lane in range(WIDTH):
+            patient = group.patients[lane]
+            notes.interval[lane] = -1
+            notes.opened[lane] = -np.inf
+            for place in range(notes.outputs * notes.limits):
+                notes.limit[place * WIDTH + lane] = thresholds[place * n + patient]
+            if not shared:
+                lay_out_edges(events, patient, edges, stride, patient if stride > 1 else 0, n_edges, course, lane)
+            last = max(last, course.stops[0 if shared else lane])
+            notes.now[lane] = course.when[0 if shared else lane * course.room]
+        now = load(notes.now, 0)
+        for stop in range(last):
+            before = now
+            for lane in range(WIDTH):
+                row = 0 if shared else lane
+                if stop < course.stops[row]:
+                    notes.now[lane] = course.when[row * course.room + stop]
+                else:
+                    notes.now[lane] = course.when[row * course.room + course.stops[row] - 1]
+            now = load(notes.now, 0)
+            if bits(now > before):
+                _walk(structure, chain, notes, found, now, before)
+            if shared and course.event[stop] >= 0:
+                take_together(structure, chain, events, course.event[stop], group)
+                for lane in range(WIDTH):
+                    _arrived(chain, notes, lane, course.when[stop])
+                continue
+            for lane in range(WIDTH):
+                row = 0 if shared else lane
+                if stop >= course.stops[row]:
+                    continue
+                place = row * course.room + stop
+                if course.event[place] >= 0:
+                    take_alone(structure, chain, events, course.event[place], lane, group)
+                    _arrived(chain, notes, lane, course.when[place])
+                else:
+                    _close(structure, chain, notes, found, lane)
+                    if course.first[place] < intervals:
+                        _open(structure, chain, notes, lane, course.first[place], course.when[place])
+
+
+def scan(
+    rates: np.ndarray,
+    initial: np.ndarray,
+    events: Events,
+    boundary: np.ndarray,
+    output_compartment: np.ndarray,
+    thresholds: np.ndarray,
+    stats: np.ndarray,
+    time_above: np.ndarray,
+    first_crossing: np.ndarray,
+    crossings: np.ndarray,
+    n_crossings: np.ndarray,
+) -> None:
+    """Figures of every output over the intervals between boundaries.
 
     Parameters
     ----------
+    rates, initial
+        (n, s, s) in 1/h and (n, s); see :func:`pkmodel.core.levels.levels`.
     boundary
         (m + 1, 1 or n) rising times in h. What arrives at a boundary belongs to the interval after it.
     output_compartment
@@ -219,77 +410,51 @@ def scan(
     time_above, first_crossing
         (n, m, k, q) h; ``first_crossing`` is a time, infinite where the threshold is never exceeded.
     crossings, n_crossings
-        (n, k, q, c) and (n, k, q): times of the continuous crossings over the whole run, both directions,
-        as many as there is room for; c may be 0.
+        (n, k, q, c) and (n, k, q): times of the continuous crossings over the whole run, both directions, as many as
+        there is room for; c may be 0.
     """
-    n = rates.shape[1]
-    n_outputs, n_ports = output_compartment.shape[0], events.port_compartment.shape[0]
-    n_events, n_intervals = events.time.shape[0], boundary.shape[0] - 1
-    work = workspace(n + n_outputs + n_ports, n_ports, 0)
-    limits = np.empty((n_outputs, thresholds.shape[1]))
-    notes = Notes(limits, stats, time_above, first_crossing, crossings, n_crossings)
-    time_above[:] = 0.0
-    first_crossing[:] = np.inf
+    flows = (rates != 0.0).any(axis=0)
+    structure = structure_of(flows, output_compartment, events.port_compartment)
+    outputs, limits = thresholds.shape[:2]
+    size = structure.size
+    stops = events.time.shape[0] + boundary.shape[0]
+    shared = events.time.shape[1] == 1 and boundary.shape[1] == 1
+    notes = Notes(
+        limit=aligned(outputs, limits, WIDTH),
+        above=aligned(outputs, limits, WIDTH),
+        crossed=aligned(outputs, limits, WIDTH),
+        peak=aligned(outputs, WIDTH),
+        when=aligned(outputs, WIDTH),
+        first=aligned(outputs, WIDTH),
+        before=aligned(size, WIDTH),
+        after=aligned(size, WIDTH),
+        slopes=aligned(size, WIDTH),
+        slope=aligned(outputs + 1, WIDTH),
+        now=aligned(1, WIDTH),
+        opened=aligned(1, WIDTH),
+        compartment=output_compartment.astype(np.int64),
+        interval=np.zeros(WIDTH, dtype=np.int64),
+        position=np.zeros(WIDTH, dtype=np.int64),
+        whole=np.zeros(WIDTH, dtype=np.int64),
+        level=np.zeros(WIDTH, dtype=np.int64),
+        outputs=outputs,
+        limits=limits,
+    )
     n_crossings[:] = 0
-    for patient in range(rates.shape[0]):
-        column = patient if events.time.shape[1] > 1 else 0
-        edges = boundary[:, patient if boundary.shape[1] > 1 else 0]
-        system, now = prepare(rates[patient], events, column, edges, output_compartment, work)
-        for k in range(n_outputs):
-            for q in range(thresholds.shape[1]):
-                limits[k, q] = thresholds[k, q, patient]
-        taken = 0
-        for edge in range(n_intervals + 1):
-            until = edges[edge]
-            interval = edge - 1
-            while True:
-                event = events.order[taken, column] if taken < n_events else -1
-                due = event >= 0 and events.time[event, column] < until
-                target = events.time[event, column] if due else until
-                if target > now and interval < 0:
-                    pass_time(system, work, target - now)
-                elif target > now:
-                    # Over a gap without events, in steps that grow with the time since it began.
-                    whole = np.int64(np.floor((target - now) / system.step))
-                    rest = (target - now) - whole * system.step
-                    position = np.int64(0)
-                    while position < whole or rest > 0.0:
-                        for i in range(system.size):
-                            work.start[i] = work.state[i]
-                        begin = now + system.step * position
-                        if position < whole:
-                            level = _step_level(position, whole - position, system.levels)
-                            step = Step(patient, interval, begin, level, system.step * 2.0**level)
-                            apply(work.chain[level], system.size, work.state, work.temporary)
-                            position += np.int64(1) << level
-                        else:
-                            step = Step(patient, interval, begin, -1, rest)
-                            apply_small(work.matrix, system.size, rest, work.state, work.term, work.temporary)
-                            rest = 0.0
-                        for k in range(n_outputs):
-                            _scan_step(step, k, output_compartment[k], notes, system, work)
-                now = max(now, target)
-                if not due:
-                    break
-                take_event(events, event, patient, system, work)
-                taken += 1
-                if interval >= 0:
-                    for k in range(n_outputs):
-                        _note_peak(notes, patient, interval, k, work.state[output_compartment[k]], now)
-            if interval >= 0:
-                for k in range(n_outputs):
-                    stats[patient, interval, k, END] = work.state[output_compartment[k]]
-                    stats[patient, interval, k, AREA] = work.state[n + k]
-            if edge == n_intervals:
-                break
-            # Of boundaries at one instant, the last one takes the arrivals: a trough is the level before them.
-            if edges[edge + 1] > until:
-                while taken < n_events and events.time[events.order[taken, column], column] <= until:
-                    take_event(events, events.order[taken, column], patient, system, work)
-                    taken += 1
-            for k in range(n_outputs):
-                work.state[n + k] = 0.0
-                level_now = work.state[output_compartment[k]]
-                stats[patient, edge, k, START] = level_now
-                stats[patient, edge, k, PEAK] = level_now
-                stats[patient, edge, k, TIME_OF_PEAK] = until
+    _scan(
+        structure,
+        chain_for(size, structure.entries),
+        group_for(structure.states, structure.ports),
+        course_for(1 if shared else WIDTH, stops),
+        notes,
+        np.ascontiguousarray(rates),
+        np.ascontiguousarray(initial),
+        events,
+        np.ascontiguousarray(boundary),
+        np.ascontiguousarray(thresholds),
+        stats,
+        time_above,
+        first_crossing,
+        crossings,
+        n_crossings,
+    )

@@ -57,7 +57,7 @@ def time_of(events, event, patient):
 
 
 class Group(NamedTuple):
-    """Eight patients: their numbers; in lanes ``start`` (states,), ``active`` (ports,) open infusions, and ``spare``."""
+    """Eight patients: their numbers; in lanes ``start`` (states,), ``active`` (ports,) open infusions, ``spare``."""
 
     patients: np.ndarray
     start: np.ndarray

@@ -127,6 +127,7 @@ def block_scan(
     )
     crossing.scan(
         rates,
+        np.zeros(rates.shape[:2]),
         block_events(patients),
         np.asarray(boundary, dtype=float)[:, None],
         np.array(outputs, dtype=np.int64),

@@ -135,6 +135,7 @@ def scan(case: Case, start: float, end: float, thresholds: Floats) -> Scanned:
     crossings, n_crossings = np.full((1, 1, count, ROOM), np.nan), np.zeros((1, 1, count), dtype=np.int64)
     crossing.scan(
         case.rates,
+        np.zeros(case.rates.shape[:2]),
         case.events(),
         np.array([[start], [end]]),
         np.array([case.compartments.index("central")], dtype=np.int64),

@@ -1,0 +1,61 @@
+"""When a level, or its slope, passes a value inside a step of an exact solution."""
+
+from __future__ import annotations
+
+from pkmodel.core.chain import measure, move
+from pkmodel.core.jit import kernel, merged
+from pkmodel.core.lanes import bits, choose, fma, larger, load, magnitude, splat, store
+
+#: Newton's method with bisection; a bracket of a step is down to its last digit long before.
+_MOST = 100
+
+
+@merged
+def slope_of(structure, chain, state, compartment):
+    """The derivative of an amount in the states ``state``, per base step of the patient."""
+    total = splat(0.0)
+    for k in range(structure.direct_start[compartment], structure.direct_start[compartment + 1]):
+        total = fma(load(chain.matrix, structure.direct_entry[k]), load(state, structure.direct_column[k]), total)
+    return total
+
+
+@kernel
+def find(structure, chain, before, slopes, compartment, of_slope, due, low, high, target, rising):
+    """Hours after the states ``before`` at which an amount, or its slope, passes ``target``, in the lanes ``due``.
+
+    It lies between ``low`` and ``high``; ``rising`` is the mask of lanes in which it passes upwards. ``slopes`` (size,)
+    is memory. The state at that moment is left in ``chain.state``. Each step of Newton's method evaluates the exact
+    solution, and stays inside the bracket; a patient's steps do not depend on the others of the group.
+    """
+    base = load(chain.base, 0)
+    zero = splat(0.0)
+    time = choose(due, (low + high) * 0.5, zero)
+    end = choose(due, high, zero)
+    for _ in range(_MOST):
+        for i in range(structure.size):
+            store(chain.state, i, load(before, i))
+        measure(chain, time, zero)
+        move(structure, chain)
+        value, speed = load(chain.state, compartment), zero
+        if of_slope:
+            for i in range(structure.size):
+                store(slopes, i, slope_of(structure, chain, chain.state, i))
+            value = load(slopes, compartment)
+            speed = slope_of(structure, chain, slopes, compartment) / base
+        else:
+            speed = slope_of(structure, chain, chain.state, compartment) / base
+        value = value - target
+        over = value > 0.0
+        beyond = (over & rising) | (~over & ~rising)
+        high = choose(beyond, time, high)
+        low = choose(beyond, low, time)
+        following = time - value / speed
+        inside = (following > low) & (following < high)
+        following = choose(inside, following, (low + high) * 0.5)
+        shift = magnitude(following - time)
+        exact = value == 0.0
+        due = due & ~(exact | (shift <= end * 2e-16) | (high - low <= end * 2e-16))
+        if not bits(due):
+            break
+        time = choose(due, following, time)
+    return larger(time, zero)
