@@ -266,6 +266,33 @@ def test_a_level_may_act_on_a_rate() -> None:
         np.testing.assert_allclose(jacobian[:, :, state], slope, rtol=1e-6, atol=1e-8)
 
 
+def test_the_factor_of_an_output_counts_wherever_its_level_acts() -> None:
+    """What an effect and a rate see is the level that is shown, with the factor of the output (equivalents to mass)."""
+    outputs = {
+        "esketamine": {"amount": "central", "volume": "V", "unit": "ng/mL"},
+        "noresketamine": {"amount": "norket", "volume": "VN", "unit": "ug/L", "factor": 0.94},
+    }
+    flows = [
+        {"from": "central", "to": "norket", "rate": "CL / V / (1 + noresketamine / KI)"},
+        {"from": "norket", "to": "outside", "rate": "0.5 * CL / VN"},
+    ]
+    effects = {
+        "direct": {"on": "noresketamine", "emax": {"e0": 0, "emax": 1, "c50": "C50"}},
+        "site": {"on": "noresketamine", "effect_site": {"ke0": "KE0"}},
+    }
+    net = _network(_model(outputs=outputs, flows=flows, effects=effects))
+    y = _states(net)
+    level = 0.94 * y[:, 1] / 40.0
+    np.testing.assert_allclose(net.output_scale[1] * y[:, 1], 1000 * level, rtol=ROUNDING)
+    np.testing.assert_allclose(net.effects["direct"].of(y[:, None, :])[:, 0], level / (0.121 + level), rtol=ROUNDING)
+    found, _ = _slopes(net, y)
+    clearance = 60.0 * (np.array([50.0, 70.0, 120.0]) / 70.0) ** 0.75
+    np.testing.assert_allclose(found[:, 0], -clearance / 100.0 / (1 + level / 0.08) * y[:, 0], rtol=ROUNDING)
+    np.testing.assert_allclose(
+        found[:, 2], 3.0 * (level - y[:, 2]), rtol=0, atol=ROUNDING * 3 * (level + y[:, 2]).max()
+    )
+
+
 @pytest.mark.parametrize(
     ("link", "driver"),
     [

@@ -49,6 +49,7 @@ def _sound(dynamics: Dynamics) -> Dynamics:
         seen.add((int(tape.op[row]), *operands))
         read.update(operands)
     assert len(seen) == tape.op.size
+    assert all(register < first + tape.n_value for register in tape.flow_register)
     results = {int(each) for each in (*tape.flow_register, *tape.partial_register, *tape.time_register)}
     assert set(range(tape.n_registers)) - read - results <= set(range(tape.n_parameters, first)), "dead registers"
     return dynamics
@@ -222,6 +223,8 @@ def test_a_saturable_flow_split_in_two_shares_everything() -> None:
         ("-(-x)", 0),
         ("a * x + a * x", 3),  # a x, doubled; and the slope 2 a is a parameter: see below
         ("exp(x) * exp(x)", 4),
+        ("x * y + y * x", 4),  # one product, doubled; and two slopes
+        ("where(x > y, a, t)", 3),  # the slopes by x and y are 0
     ],
 )
 def test_simplifications(text: str, operations: int) -> None:
@@ -241,13 +244,14 @@ def test_what_is_static_is_one_parameter() -> None:
 
 def test_derivatives_by_time_only_where_there_is_time() -> None:
     """A rate that does not know the time has none; a static term has no derivative at all."""
-    dynamics = _tape("a * x", "b * t", "a * b")
+    dynamics = _tape("a * x", "b * t", "a * b", "where(x > 1, a, b)")
     assert dynamics.tape.time_flow.tolist() == [1]
     assert list(zip(dynamics.tape.partial_flow, dynamics.tape.partial_state, strict=True)) == [(0, 0)]
-    assert dynamics.tape.op.size == 2
+    assert dynamics.tape.op.size == 4
     values, jacobian = _run(dynamics)
     np.testing.assert_array_equal(values[2], FIXED["a"] * FIXED["b"])
-    np.testing.assert_array_equal(jacobian[:, :, 0], [[0.7, 0, 0], [0, 0, 0.2], [0, 0, 0]])
+    np.testing.assert_array_equal(values[3], [0.2, 1.3, 2.9])
+    np.testing.assert_array_equal(jacobian[:, :, 0], [[0.7, 0, 0], [0, 0, 0.2], [0, 0, 0], [0, 0, 0]])
 
 
 # Sigmoids
