@@ -306,7 +306,7 @@ def move(structure, chain):
     digits = np.int64(0)
     for lane in range(WIDTH):
         digits |= chain.whole[lane]
-    level = 0
+    level = np.int64(0)  # not a literal: numba would compile `extend` once more for it
     while digits:
         if digits & 1:
             extend(structure, chain, level)

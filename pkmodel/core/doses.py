@@ -57,7 +57,10 @@ def time_of(events, event, patient):
 
 
 class Group(NamedTuple):
-    """Eight patients: their numbers; in lanes ``start`` (states,), ``active`` (ports,) open infusions, ``spare``."""
+    """Eight patients: their numbers, and 1 where these follow one another; in lanes what they start from and more.
+
+    ``start`` is (states,), ``active`` (ports,) the infusions that are open, ``spare`` (1,).
+    """
 
     patients: np.ndarray
     start: np.ndarray
@@ -67,7 +70,7 @@ class Group(NamedTuple):
 
 def group_for(states: int, ports: int) -> Group:
     """Memory for a group."""
-    return Group(np.zeros(WIDTH, dtype=np.int64), aligned(states, WIDTH), aligned(ports, WIDTH), aligned(1, WIDTH))
+    return Group(np.zeros(WIDTH + 1, dtype=np.int64), aligned(states, WIDTH), aligned(ports, WIDTH), aligned(1, WIDTH))
 
 
 @merged
@@ -77,11 +80,14 @@ def bare_group(group):
 
 
 @merged
-def muster(structure, chain, group, initial, first, n):
-    """Take the patients from ``first`` on (the last one again where none are left) and put them to their start."""
+def muster(structure, chain, group, initial, queue, first, n):
+    """Take patients from the queue, from place ``first`` on (the last one again where none is left), to their start."""
+    group.patients[WIDTH] = 1
     for lane in range(WIDTH):
-        patient = min(first + lane, n - 1)
+        patient = queue[min(first + lane, n - 1)]
         group.patients[lane] = patient
+        if patient != group.patients[0] + lane:
+            group.patients[WIDTH] = 0
         for i in range(structure.states):
             group.start[i * WIDTH + lane] = initial[patient * structure.states + i]
     for i in range(structure.size):
@@ -93,7 +99,7 @@ def muster(structure, chain, group, initial, first, n):
 @merged
 def gather(values, row, n, group):
     """The values of the group's patients, from ``values`` (rows, n), in lanes."""
-    if group.patients[WIDTH - 1] - group.patients[0] == WIDTH - 1:
+    if group.patients[WIDTH]:
         return load_at(values, row * n + group.patients[0])
     for lane in range(WIDTH):
         group.spare[lane] = values[row * n + group.patients[lane]]

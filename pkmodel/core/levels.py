@@ -210,18 +210,33 @@ def _compose(structure, observed, n_observed, course, row, lane, room, n_times):
 
 @kernel
 def _levels(
-    structure, chain, group, course, room, rates, initial, events, time, on_grid, unit, observed, scale, out, counts
+    structure,
+    chain,
+    group,
+    course,
+    room,
+    queue,
+    rates,
+    initial,
+    events,
+    time,
+    on_grid,
+    unit,
+    observed,
+    scale,
+    out,
+    counts,
 ):
     """Levels of a block of patients, stored in ``out`` or, where that is empty, counted into ``counts``."""
     n, n_times, n_observed, storing = rates.shape[0], time.shape[0], observed.shape[0], out.size > 0
     structure, chain, course = bare_structure(structure), bare_chain(chain), bare_course(course)
     room, group, events = _bare_room(room), bare_group(group), bare_events(events)
     rates, initial, time, on_grid = pointer(rates), pointer(initial), pointer(time), pointer(on_grid)
-    observed, scale, out = pointer(observed), pointer(scale), pointer(out)
+    observed, scale, out, queue = pointer(observed), pointer(scale), pointer(out), pointer(queue)
     if events.shared:
-        lay_out(events, 0, time, on_grid, n_times, course, 0)
+        lay_out(events, np.int64(0), time, on_grid, n_times, course, np.int64(0))
     for first in range(0, n, WIDTH):
-        muster(structure, chain, group, initial, first, n)
+        muster(structure, chain, group, initial, queue, first, n)
         if not events.shared:
             for lane in range(WIDTH):
                 lay_out(events, group.patients[lane], time, on_grid, n_times, course, lane)
@@ -237,7 +252,7 @@ def _levels(
                 place = step * room.width + entry
                 transposed(room.rows, place, room.width, room.table, entry * _STRIDE + step, room.width * _STRIDE)
         for lane in range(min(WIDTH, n - first)):
-            row = 0 if events.shared else lane
+            row = np.int64(0) if events.shared else lane
             _compose(structure, observed, n_observed, course, row, lane, room, n_times)
             if storing:
                 hand_over(room.single, 0, out, (first + lane) * n_observed * n_times, n_observed * n_times)
@@ -297,6 +312,7 @@ def levels(
         group_for(structure.states, structure.ports),
         course_for(1 if events.time.shape[1] == 1 else WIDTH, stops),
         room,
+        np.arange(rates.shape[0]),
         rates,
         initial,
         events,

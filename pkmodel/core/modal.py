@@ -307,7 +307,7 @@ def _levels(wanted, bench, course, rates, places, events, time, on_grid, unit, s
     stride = bench.single
     bench, course, events = _bare(bench), bare_course(course), bare_events(events)
     rates, time, on_grid, out = pointer(rates), pointer(time), pointer(on_grid), pointer(out)
-    lay_out(events, 0, time, on_grid, n_times, course, 0)
+    lay_out(events, np.int64(0), time, on_grid, n_times, course, np.int64(0))
     central = places[0]
     for first in range(0, n, WIDTH):
         for lane in range(WIDTH):

@@ -6,7 +6,7 @@ from pkmodel.core.chain import measure, move
 from pkmodel.core.jit import kernel, merged
 from pkmodel.core.lanes import bits, choose, fma, larger, load, magnitude, splat, store
 
-#: Newton's method with bisection; a bracket of a step is down to its last digit long before.
+#: Steps of Newton's method or bisection; four or five are usual, and a bracket is down to its last digit after 60.
 _MOST = 100
 
 
@@ -20,16 +20,17 @@ def slope_of(structure, chain, state, compartment):
 
 
 @kernel
-def find(structure, chain, before, slopes, compartment, of_slope, due, low, high, target, rising):
+def find(structure, chain, before, slopes, compartment, of_slope, due, low, high, guess, target, rising):
     """Hours after the states ``before`` at which an amount, or its slope, passes ``target``, in the lanes ``due``.
 
-    It lies between ``low`` and ``high``; ``rising`` is the mask of lanes in which it passes upwards. ``slopes`` (size,)
-    is memory. The state at that moment is left in ``chain.state``. Each step of Newton's method evaluates the exact
-    solution, and stays inside the bracket; a patient's steps do not depend on the others of the group.
+    It lies between ``low`` and ``high``, near ``guess``; ``rising`` is the mask of lanes in which it passes upwards.
+    ``slopes`` (size,) is memory. The state at that moment, or so close that an extremum has the same value, is left in
+    ``chain.state``. Each step of Newton's method evaluates the exact solution and stays inside the bracket; a patient's
+    steps do not depend on the others of the group.
     """
     base = load(chain.base, 0)
     zero = splat(0.0)
-    time = choose(due, (low + high) * 0.5, zero)
+    time = choose(due & (guess >= low) & (guess <= high), guess, choose(due, (low + high) * 0.5, zero))
     end = choose(due, high, zero)
     for _ in range(_MOST):
         for i in range(structure.size):
@@ -52,10 +53,10 @@ def find(structure, chain, before, slopes, compartment, of_slope, due, low, high
         following = time - value / speed
         inside = (following > low) & (following < high)
         following = choose(inside, following, (low + high) * 0.5)
-        shift = magnitude(following - time)
-        exact = value == 0.0
-        due = due & ~(exact | (shift <= end * 2e-16) | (high - low <= end * 2e-16))
+        # Newton's error is squared at each step: after one of 1e-8 of the bracket nothing is left to gain.
+        near = (value == 0.0) | (magnitude(following - time) <= end * 1e-8) | (high - low <= end * 2e-16)
+        time = choose(due & ~(value == 0.0), following, time)
+        due = due & ~near
         if not bits(due):
             break
-        time = choose(due, following, time)
     return larger(time, zero)
