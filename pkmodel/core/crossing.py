@@ -114,7 +114,7 @@ def _piece(structure, chain, notes, found, k, due, begin_at, low, high, first, l
             for i in range(structure.size):
                 store(notes.after, i, load(chain.state, i))
             guess = low + (high - low) * ((limit - first) / (last - first))
-            moment = find(
+            moment, _ = find(
                 structure,
                 chain,
                 notes.before,
@@ -161,7 +161,7 @@ def _look(structure, chain, notes, found, noting, begin_at, length):
             for i in range(structure.size):
                 store(notes.after, i, load(chain.state, i))
             guess = length * (falls / (falls - rises))
-            moment = find(
+            moment, extremum = find(
                 structure,
                 chain,
                 notes.before,
@@ -175,7 +175,7 @@ def _look(structure, chain, notes, found, noting, begin_at, length):
                 zero,
                 falls < 0.0,
             )
-            turn = choose(turning, load(chain.state, compartment), last)
+            turn = choose(turning, extremum, last)
             split = choose(turning, moment, length)
             for i in range(structure.size):
                 store(chain.state, i, load(notes.after, i))

@@ -21,23 +21,24 @@ def slope_of(structure, chain, state, compartment):
 
 @kernel
 def find(structure, chain, before, slopes, compartment, of_slope, due, low, high, guess, target, rising):
-    """Hours after the states ``before`` at which an amount, or its slope, passes ``target``, in the lanes ``due``.
+    """Hours after the states ``before`` at which an amount, or its slope, passes ``target``, in the lanes ``due``; and
+    the amount then.
 
     It lies between ``low`` and ``high``, near ``guess``; ``rising`` is the mask of lanes in which it passes upwards.
-    ``slopes`` (size,) is memory. The state at that moment, or so close that an extremum has the same value, is left in
-    ``chain.state``. Each step of Newton's method evaluates the exact solution and stays inside the bracket; a patient's
-    steps do not depend on the others of the group.
+    ``slopes`` (size,) is memory; ``chain.state`` is used up. Each step of Newton's method evaluates the exact solution
+    and stays inside the bracket; a patient's steps do not depend on the others of the group.
     """
     base = load(chain.base, 0)
     zero = splat(0.0)
     time = choose(due & (guess >= low) & (guess <= high), guess, choose(due, (low + high) * 0.5, zero))
-    end = choose(due, high, zero)
+    end, amount = choose(due, high, zero), zero
     for _ in range(_MOST):
         for i in range(structure.size):
             store(chain.state, i, load(before, i))
         measure(chain, time, zero)
         move(structure, chain)
         value, speed = load(chain.state, compartment), zero
+        amount = choose(due, value, amount)  # where others of the group go on, this one has its last
         if of_slope:
             for i in range(structure.size):
                 store(slopes, i, slope_of(structure, chain, chain.state, i))
@@ -59,4 +60,4 @@ def find(structure, chain, before, slopes, compartment, of_slope, due, low, high
         due = due & ~near
         if not bits(due):
             break
-    return larger(time, zero)
+    return larger(time, zero), amount
