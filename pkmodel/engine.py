@@ -48,12 +48,16 @@ def levels(
     observed: Ints,
     scale: Floats,
     initial: Floats | None = None,
+    out: Floats | None = None,
 ) -> Floats:
-    """Levels (n, k, t) of the states ``observed`` (k,), times ``scale`` (k, n), at rising times (h)."""
+    """Levels (n, k, t) of the states ``observed`` (k,), times ``scale`` (k, n), at rising times (h).
+
+    ``out`` is memory to put them into, C-contiguous.
+    """
     from pkmodel.core import levels as general
     from pkmodel.core import modal
 
-    found = np.empty((system.rates.shape[0], observed.size, time.size))
+    found = np.empty((system.rates.shape[0], observed.size, time.size)) if out is None else out
     run = _Run(constant_rates(system), _start(system, initial), events, time, observed, scale)
     left = run.by_modes(modal.STORE, out=found)
     if left.all():

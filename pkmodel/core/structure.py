@@ -7,6 +7,7 @@ matrices is a fixed list of multiplications. A nasal model with a metabolite has
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -46,7 +47,7 @@ class Structure(NamedTuple):
 
 
 def structure_of(flows: NDArray[np.bool_], integrand: Ints, port_state: Ints) -> Structure:
-    """The structure of a model.
+    """The structure of a model; worked out once, however often it is asked for.
 
     Parameters
     ----------
@@ -57,7 +58,13 @@ def structure_of(flows: NDArray[np.bool_], integrand: Ints, port_state: Ints) ->
     port_state
         (q,) states that infusions pour into.
     """
-    states = flows.shape[0]
+    return _structure_of(flows.shape[0], flows.tobytes(), tuple(integrand.tolist()), tuple(port_state.tolist()))
+
+
+@functools.lru_cache(maxsize=256)
+def _structure_of(states: int, pattern: bytes, integrals: tuple[int, ...], ports: tuple[int, ...]) -> Structure:
+    flows = np.frombuffer(pattern, dtype=bool).reshape(states, states)
+    integrand, port_state = np.array(integrals, dtype=np.int64), np.array(ports, dtype=np.int64)
     first_port = states + integrand.size
     size = first_port + port_state.size
     direct = np.zeros((size, size), dtype=bool)

@@ -1,0 +1,170 @@
+"""The shared workloads W1 and W2 as the engine takes them, and the C programs that mark the limit.
+
+They live in a folder beside the checkout (``../shared/bench``); its README says what each is. Without it, without gcc
+or without AVX-512 there is nothing to hold a time against, and a bench says so.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pkmodel.core.kinds import Events
+from pkmodel.engine import System
+from pkmodel.schedule import EventList
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "bench"
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A block of patients, their doses, and what is to be seen of them."""
+
+    system: System
+    events: Events
+    time: Floats
+    observed: NDArray[np.int64]
+    scale: Floats
+
+    def halves(self) -> list[Workload]:
+        """The first and the second half of the patients, for two threads."""
+        size = self.system.rates.shape[0] // 2
+        return [
+            Workload(
+                System(rates=self.system.rates[part]),
+                self.events._replace(value=np.ascontiguousarray(self.events.value[:, part])),
+                self.time,
+                self.observed,
+                np.ascontiguousarray(self.scale[:, part]),
+            )
+            for part in (slice(0, size), slice(size, None))
+        ]
+
+
+def prepare(folder: Path) -> Path:
+    """Copy the shared folder and write the inputs of the workloads from their fixed seeds."""
+    for file in SHARED.iterdir():
+        shutil.copy(file, folder / file.name)
+    subprocess.run([sys.executable, "gen_inputs.py"], cwd=folder, check=True)
+    return folder
+
+
+def _rates(size: int, states: int, flows: dict[tuple[int, int | None], Floats]) -> Floats:
+    """Rate matrices (n, s, s) from flows (source, target or None for outside) -> rate (n,)."""
+    rates = np.zeros((size, states, states))
+    for (source, target), rate in flows.items():
+        rates[:, source, source] -= rate
+        if target is not None:
+            rates[:, target, source] += rate
+    return rates
+
+
+def w1(folder: Path) -> Workload:
+    """W1: three compartments, 0.5 mg/kg over 40 min on six days, every 2 min for 4 h."""
+    _, weight, cl, v1, q2, v2, q3, v3 = np.load(folder / "inputs" / "w1_params.npy").T
+    flows = {(0, None): cl / v1, (0, 1): q2 / v1, (1, 0): q2 / v2, (0, 2): q3 / v1, (2, 0): q3 / v3}
+    doses = EventList(weight.size)
+    for day in (0, 2, 4, 7, 9, 11):
+        doses.infusion(day * 24.0, 40 / 60, 0, 0.5 * weight)
+    rates, time = _rates(weight.size, 3, flows), np.load(folder / "inputs" / "w1_times.npy")
+    return Workload(System(rates=rates), doses.events(), time, np.array([0]), 1.0 / v1[None])
+
+
+def w2(folder: Path) -> Workload:
+    """W2: nose, swallowed part with first pass, three compartments, metabolite with two; three sprays twice a week."""
+    _, _, cl, v1, q2, v2, q3, v3, ka1, ka2, fn, fg, fm, clm, vm1, qm, vm2 = np.load(
+        folder / "inputs" / "w2_params.npy"
+    ).T
+    nose, gut, central, second, third, metabolite, peripheral = range(7)
+    flows: dict[tuple[int, int | None], Floats] = {
+        (nose, central): ka1,
+        (gut, central): fg * ka2,
+        (gut, metabolite): (1 - fg) * ka2,
+        (central, second): q2 / v1,
+        (second, central): q2 / v2,
+        (central, third): q3 / v1,
+        (third, central): q3 / v3,
+        (central, metabolite): fm * cl / v1,
+        (central, None): (1 - fm) * cl / v1,
+        (metabolite, None): clm / vm1,
+        (metabolite, peripheral): qm / vm1,
+        (peripheral, metabolite): qm / vm2,
+    }
+    doses = EventList(cl.size)
+    for day in (0, 3, 7, 10, 14, 17, 21, 24):
+        for spray in range(3):
+            time = day * 24.0 + spray * 5 / 60
+            doses.bolus(time, nose, fn * 28)
+            doses.bolus(time, gut, (1 - fn) * 28)
+    rates, times = _rates(cl.size, 7, flows), np.load(folder / "inputs" / "w2_times.npy")
+    observed, scale = np.array([central, metabolite]), np.stack([1.0 / v1, 1.0 / vm1])
+    return Workload(System(rates=rates), doses.events(), times, observed, scale)
+
+
+def reference(name: str, columns: int) -> Floats:
+    """The first 20 patients to 17 digits, (20, columns, times)."""
+    with gzip.open(SHARED / f"reference_{name}.csv.gz", "rt") as file:
+        table = np.loadtxt(file, delimiter=",", skiprows=1)
+    return table[:, 2:].reshape(20, -1, columns).transpose(0, 2, 1)
+
+
+def error(found: Floats, exact: Floats) -> float:
+    """The largest error in the norm of DESIGN section 5, output by output."""
+    floor = 1e-9 * np.abs(exact).max(axis=(0, 2), keepdims=True)
+    return float((np.abs(found - exact) / np.maximum(np.abs(exact), floor)).max())
+
+
+def limits(folder: Path, program: str, inputs: str) -> dict[tuple[str, int], float] | str:
+    """Median seconds of every variant of a C program by its name and threads; or why there are none."""
+    if shutil.which("gcc") is None:
+        return "no gcc to compile the C limit with"
+    if "avx512f" not in Path("/proc/cpuinfo").read_text():
+        return "the C limit needs AVX-512, which this machine has not"
+    flags = ["-O3", "-march=native", "-mprefer-vector-width=512", "-ffast-math", "-fopenmp"]
+    subprocess.run(["gcc", *flags, f"{program}.c", "-o", program, "-lmvec", "-lm"], cwd=folder, check=True)
+    command = [f"./{program}", f"inputs/{inputs}", "out", "21"]
+    text = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
+    lines = re.findall(r"^(.+?)\s+threads=(\d)\s+median=\s*([\d.]+) ms", text, re.MULTILINE)
+    return {(name, int(threads)): float(median) / 1e3 for name, threads, median in lines}
+
+
+def in_two_threads(work: Callable[[int], Any]) -> None:
+    """Do the two halves of a work, each in a thread."""
+    threads = [threading.Thread(target=work, args=(half,)) for half in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def report(
+    benchmark: Any,
+    name: str,
+    achieved: float,
+    found: dict[tuple[str, int], float] | str,
+    variant: str,
+    threads: int = 1,
+) -> None:
+    """Print time, achieved error and the ratio to the C limit of the same run, and keep them with the benchmark."""
+    median = benchmark.stats.stats.median
+    benchmark.extra_info["achieved error"] = achieved
+    if isinstance(found, str):
+        benchmark.extra_info["C limit"] = found
+        print(f"\n{name}: {1e3 * median:.2f} ms, error {achieved:.1e}; {found}")
+        return
+    limit = found[variant, threads]
+    benchmark.extra_info["C limit [ms]"] = 1e3 * limit
+    benchmark.extra_info["ratio to C"] = median / limit
+    print(f"\n{name}: {1e3 * median:.2f} ms, C {1e3 * limit:.2f} ms, ratio {median / limit:.2f}, error {achieved:.1e}")
