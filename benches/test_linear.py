@@ -17,7 +17,7 @@ from workloads import Workload
 
 import pkmodel as pk
 from pkmodel import engine
-from pkmodel.core import crossing
+from pkmodel.core import crossing, modal
 
 pytestmark = pytest.mark.skipif(
     not workloads.SHARED.is_dir(), reason="the shared workloads are not beside the checkout"
@@ -131,10 +131,13 @@ def test_w4_one_patient(benchmark: Callable[..., Any]) -> None:
 
 
 def test_w4_kernel(benchmark: Callable[..., Any]) -> None:
-    """The kernel of one patient alone."""
+    """The kernel of one patient alone, its memory included."""
     result = pk.simulate("iv_single", "ketamine_domino1984", pk.Patient(weight="70 kg"), until="4 h", every="2 min")
-    system, events = result.network.system, result.schedule.events
-    observed, scale = result.network.output_compartment, result.network.output_scale
-    levels = benchmark(lambda: engine.levels(system, events, result.time, observed, scale))
-    assert np.allclose(levels[0, 0], result.level()[0], rtol=1e-11, atol=0)
-    print(f"\nW4 engine: {1e6 * benchmark.stats.stats.median:.0f} us")
+    net, events = result.network, result.schedule.events
+    places, out = modal.places_of(net.rates, 0, events), np.zeros((1, 1, 121))
+    assert places is not None
+    given = (modal.STORE, places, net.rates, events, result.time, *engine.grid_of(result.time), net.output_scale)
+    rest = (np.zeros(1), out, np.empty((0, 0, 0), dtype=np.uint32))
+    benchmark(lambda: modal.levels(*given, *rest))
+    assert np.allclose(out[0, 0], result.level()[0], rtol=1e-11, atol=0)
+    print(f"\nW4 kernel: {1e6 * benchmark.stats.stats.median:.0f} us")

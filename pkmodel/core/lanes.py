@@ -13,6 +13,7 @@ Multiplication and addition are fused only where ``fma`` says so, and are then f
 
 from __future__ import annotations
 
+import math
 import operator
 
 import numpy as np
@@ -524,7 +525,7 @@ def groups_of(size: int) -> int:
 
 def aligned(*shape: int) -> np.ndarray:
     """An uninitialised float64 array whose memory begins at a cache line, so that no group straddles two."""
-    count = int(np.prod(shape))
+    count = math.prod(shape)
     memory = np.empty(count + WIDTH)
-    offset = (-memory.ctypes.data % 64) // 8
+    offset = (-memory.__array_interface__["data"][0] % 64) // 8
     return memory[offset : offset + count].reshape(shape)
