@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pkmodel.errors import InputError, PkmodelError, RunError
     from pkmodel.outcome import Study
     from pkmodel.population import Patient
+    from pkmodel.records import simulate_records
     from pkmodel.report import run
     from pkmodel.simulation import Result, simulate
     from pkmodel.specs.library import load_model, load_population, load_protocol, load_scenario
@@ -29,6 +30,7 @@ _HOME = {
     "load_scenario": "specs.library",
     "run": "report",
     "simulate": "simulation",
+    "simulate_records": "records",
 }
 __all__ = [
     "InputError",
@@ -43,6 +45,7 @@ __all__ = [
     "load_scenario",
     "run",
     "simulate",
+    "simulate_records",
 ]
 
 

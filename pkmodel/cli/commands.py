@@ -13,7 +13,8 @@ import typer
 
 from pkmodel import console
 from pkmodel.cli import library
-from pkmodel.cli.options import Age, Ancestry, Height, JsonFlag, Sex, Weight, patient_of
+from pkmodel.cli.files import whole
+from pkmodel.cli.options import Age, Ancestry, Drug, Height, JsonFlag, Sex, Weight, patient_of
 from pkmodel.console import NOT_FOR_CARE
 from pkmodel.errors import InputError, Problem
 
@@ -51,14 +52,6 @@ class Metrics(StrEnum):
 
     rules = "rules"
     all = "all"
-
-
-class Drug(StrEnum):
-    """How a protocol's drug meets the model's."""
-
-    match = "match"
-    own = "own"
-    half = "half"
 
 
 @app.command()
@@ -183,8 +176,7 @@ def simulate(
 
 def _save(result: Result, file: Path) -> None:
     """Write a result whole or not at all."""
-    part = file.with_name(f".{file.name}.part")
-    try:
+    with whole(file, "--out") as part:
         if file.suffix == ".png":
             from pkmodel import figures
 
@@ -193,13 +185,6 @@ def _save(result: Result, file: Path) -> None:
             result.to_pandas().to_csv(part, index=False, lineterminator="\n")
         else:
             result.to_pandas().to_parquet(part, index=False)
-        part.replace(file)
-    except BaseException as error:
-        if part.parent.is_dir():
-            part.unlink(missing_ok=True)
-        if not isinstance(error, OSError):
-            raise
-        raise InputError(Problem(f"{file}: {error.strerror or error}", "a file that can be written", "--out")) from None
 
 
 @app.command()

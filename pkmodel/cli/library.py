@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pkmodel import console
-from pkmodel.cli.options import Age, Height, JsonFlag, Sex, Weight, patient_of
+from pkmodel.cli.files import whole
+from pkmodel.cli.options import Age, Ancestry, Drug, Height, JsonFlag, Sex, Weight, patient_of
 from pkmodel.console import NOT_FOR_CARE
+from pkmodel.errors import InputError, Problem, shown
+
+if TYPE_CHECKING:
+    from pkmodel.population import Patient
+    from pkmodel.specs.protocol import ProtocolSpec
 
 Name = Annotated[str, typer.Argument(help="A name of the list, or the path of a YAML file.")]
 
@@ -142,6 +149,12 @@ def show_protocol(
     age: Age = None,
     height: Height = None,
     sex: Sex = None,
+    ancestry: Ancestry = "other",
+    records: Annotated[str | None, typer.Option(help="Write the doses as NONMEM-style records (.csv).")] = None,
+    model: Annotated[str | None, typer.Option(help="Model whose routes the records follow.")] = None,
+    drug: Annotated[Drug, typer.Option(help="For the records: own: the mg as the model's drug; half: the S half.")] = (
+        Drug.match
+    ),
     as_json: JsonFlag = False,
 ) -> None:
     """Print the course of a protocol, session by session; with a weight, in mg, and why a dose was changed."""
@@ -150,7 +163,12 @@ def show_protocol(
     from pkmodel.specs.protocol import per_weight
 
     spec = load_protocol(name)
-    patient = patient_of(weight, age, height, sex, "other").population() if weight is not None else None
+    patient = patient_of(weight, age, height, sex, ancestry).population() if weight is not None else None
+    if records is not None:
+        written = _write_records(records, spec, model, patient_of(weight, age, height, sex, ancestry), drug)
+        console.note(f"{written}. {NOT_FOR_CARE}")
+    elif model is not None:
+        raise InputError(Problem("--model without --records", "--records FILE.csv, which it is for", "--model"))
     rows = course_for(spec, patient.values() if patient is not None else None)
     if as_json:
         console.print_json({"protocol": name, "title": spec.title, "disclaimer": NOT_FOR_CARE, "sessions": rows})
@@ -164,6 +182,23 @@ def show_protocol(
     if patient is None and any(per_weight(planned.dose) for planned in spec.plan()):
         console.text('Doses per kilogram: give --weight "82 kg" to see them in mg.')
     console.text(NOT_FOR_CARE)
+
+
+def _write_records(text: str, spec: ProtocolSpec, model: str | None, patient: Patient, drug: Drug) -> str:
+    """Write the doses of a protocol as records; the answer is what was written."""
+    from pkmodel.records import records_of
+    from pkmodel.specs.library import load_model
+
+    if not text.strip() or Path(text).suffix != ".csv":
+        raise InputError(Problem(shown(text), "a file name that ends in .csv", "--records"))
+    if model is None:
+        expected = "--model, whose routes say what reaches which compartment"
+        raise InputError(Problem("--records without --model", expected, "--model"))
+    chosen, file = load_model(model), Path(text)
+    table = records_of(spec, chosen, patient, drug=drug.value)
+    with whole(file, "--records") as part:
+        table.to_csv(part, index=False, lineterminator="\n")
+    return f"{file}: {len(table)} doses into {', '.join(table['cmt'].unique())} of {chosen.id}"
 
 
 @scenarios.callback()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +16,14 @@ Age = Annotated[str | None, typer.Option(help='Age, such as "45 y".')]
 Height = Annotated[str | None, typer.Option(help='Height, such as "175 cm".')]
 Sex = Annotated[str | None, typer.Option(help="female or male.")]
 Ancestry = Annotated[str, typer.Option(help="other, asian or japanese.")]
+
+
+class Drug(StrEnum):
+    """How a protocol's drug meets the model's."""
+
+    match = "match"
+    own = "own"
+    half = "half"
 
 
 def patient_of(weight: str | None, age: str | None, height: str | None, sex: str | None, ancestry: str) -> Patient:
