@@ -77,10 +77,11 @@ def transition(
     result *= np.exp(-fastest * step)[:, None, None]
     _restore(result, step, loss, conserved)
     for done in range(squarings.max(initial=0)):
-        again = squarings > done
-        result[again] = result[again] @ result[again]
-        step = np.where(again, 2.0 * step, step)
-        _restore(result, step, loss, conserved)
+        again = np.flatnonzero(squarings > done)
+        squared = result[again] @ result[again]
+        step[again] *= 2.0
+        _restore(squared, step[again], loss[again], conserved)
+        result[again] = squared
     lost = np.where(states < mass, result[:, outside, :count], -np.expm1(-loss * time[:, None]))
     return result[:, :count, :count], lost, result[:, :count, port]
 

@@ -1,4 +1,4 @@
-"""The cases of tests/reference/own_exact as the arrays that the kernels take.
+"""The cases of tests/reference/own_exact as the arrays that the kernels take, for figures inside of steps.
 
 The numbers were calculated with 40 digits for this project; README.md of the reference folder says how. A case
 is a table of records in processing order, each with the amounts expected *after* it.
@@ -13,9 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pkmodel import engine
 from pkmodel.core import crossing
-from pkmodel.engine import System
 from pkmodel.schedule import EventList, Events
 
 Floats = NDArray[np.float64]
@@ -23,8 +21,7 @@ Floats = NDArray[np.float64]
 FOLDER = Path(__file__).resolve().parent.parent / "reference" / "own_exact"
 #: Every case has both depots, whether a dose goes there or not; the disposition compartments follow.
 COMPARTMENTS = ("depot", "depot2", "central", "per1", "per2")
-DOSE, RESET, RESET_AND_DOSE = 1, 3, 4
-MODELLED_RATE, MODELLED_DURATION = -1, -2
+DOSE, MODELLED_DURATION = 1, -2
 #: Room for crossing times; no case has nearly as many.
 ROOM = 32
 
@@ -36,17 +33,6 @@ class Case:
     name: str
     parameters: dict[str, float]
     records: pd.DataFrame
-
-    @property
-    def needs(self) -> str:
-        """What the case needs beyond doses and observations; empty where that is all."""
-        if (self.records["ss"] != 0).any():
-            return "steady state"
-        if self.records["evid"].isin([RESET, RESET_AND_DOSE]).any():
-            return "reset"
-        if (self.records["rate"] == MODELLED_RATE).any():
-            return "modelled rate"
-        return ""
 
     @property
     def compartments(self) -> tuple[str, ...]:
@@ -80,11 +66,11 @@ class Case:
                 matrix[0, position[target], position[source]] += rate
         return matrix
 
-    def events(self, rows: int | None = None) -> Events:
-        """The doses of the first ``rows`` records (all by default), with all that they entail later."""
+    def events(self) -> Events:
+        """The doses and what they entail later, taken apart here and not by the package."""
+        assert not self.records["ss"].any() and self.records["evid"].isin([0, DOSE]).all()
         found = EventList(1)
-        records = self.records if rows is None else self.records.iloc[:rows]
-        for row in records[records["evid"] == DOSE].itertuples():
+        for row in self.records[self.records["evid"] == DOSE].itertuples():
             amount, compartment = row.f * row.amt, self.compartments.index(row.cmt)
             for number in range(row.addl + 1):
                 time = row.time + number * row.ii + row.lag
@@ -94,21 +80,6 @@ class Case:
                     duration = row.dur if row.rate == MODELLED_DURATION else amount / row.rate
                     found.infusion(time, duration, compartment, np.array([amount]))
         return found.events()
-
-    def amounts(self) -> Floats:
-        """The engine's amounts (rows, c) after each record.
-
-        The engine reports a level after all that arrives at its instant. That holds for what a record implies
-        (additional and lagged doses, ends of infusions), but an explicit dose further down the table at the
-        same time has not been given yet, so such a record is seen with the doses up to its own row.
-        """
-        time, dosing = self.records["time"].to_numpy(), self.records["evid"].to_numpy() == DOSE
-        distinct, position = np.unique(time, return_inverse=True)
-        found = levels(self.rates, self.events(), distinct)[position]
-        for row in range(time.size):
-            if (dosing[row + 1 :] & (time[row + 1 :] == time[row])).any():
-                found[row] = levels(self.rates, self.events(row + 1), time[row : row + 1])[0]
-        return found
 
 
 @dataclass(frozen=True)
@@ -120,11 +91,6 @@ class Scanned:
     area: float
     time_above: Floats
     crossings: list[Floats]
-
-
-def levels(rates: Floats, events: Events, time: Floats) -> Floats:
-    """Amounts (t, c) of one patient at rising times."""
-    return engine.amounts(System(rates=rates), events, time)[0]
 
 
 def scan(case: Case, start: float, end: float, thresholds: Floats) -> Scanned:
