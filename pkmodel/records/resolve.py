@@ -63,12 +63,17 @@ class Row:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Infusion:
-    """An infusion of ``rate`` per hour for ``duration`` h, which ends at ``end``."""
+    """An infusion of ``rate`` per hour from ``start`` on, for ``duration`` h."""
 
     compartment: int
     rate: float
+    start: float
     duration: float
-    end: float
+
+    @property
+    def end(self) -> float:
+        """When it ends, h; as a sum of rounded numbers it may miss the duration by a rounding."""
+        return self.start + self.duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,15 +220,15 @@ class _Course:
         """A dose arrives; expect the additional one after it."""
         amount, rate, duration = delivered(dose)
         if amount > 0.0 and duration > 0.0:
-            self.begin(time, Infusion(dose.compartment, rate, duration, time + duration))
+            self.begin(Infusion(dose.compartment, rate, time, duration))
         elif amount > 0.0:
             self.events.append(Event(time, JUMP, dose.compartment, amount))
         if number < dose.additional:
             self.expect(_arrival(dose, number + 1), dose, number + 1)
 
-    def begin(self, time: float, infusion: Infusion) -> None:
+    def begin(self, infusion: Infusion) -> None:
         """An infusion begins; expect its end."""
-        self.events.append(Event(time, RATE_ON, infusion.compartment, infusion.rate, infusion))
+        self.events.append(Event(infusion.start, RATE_ON, infusion.compartment, infusion.rate, infusion))
         self.running.append(infusion)
         self.expect(infusion.end, infusion)
 
@@ -244,7 +249,7 @@ class _Course:
         if interval == 0.0:  # a constant infusion, which ends here; a lag puts off its end
             self.events.append(Event(time, STEADY, into, source=Repeated(into, 0.0, rate, 0.0, 0.0, 0.0)))
             if dose.lag > 0.0:
-                self.begin(time, Infusion(into, rate, dose.lag, time + dose.lag))
+                self.begin(Infusion(into, rate, time, dose.lag))
             return
         phase = phase_at_row(interval, dose.lag)
         if amount > 0.0:
@@ -254,7 +259,7 @@ class _Course:
                 left = duration - phase - number * interval
                 if left <= self.rounding:
                     break
-                self.begin(time, Infusion(into, rate, left, time + left))
+                self.begin(Infusion(into, rate, time, left))
         if dose.lag > 0.0:
             self.expect(_arrival(dose, 0), dose)
         elif dose.additional:

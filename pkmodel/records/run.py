@@ -131,36 +131,36 @@ def _stretch(
 def _changes(inside: list[Event], course: _Subject, span: float) -> list[_Change]:
     """The changes of one subject inside the stretch of ``span`` h that ends now; its list of running infusions changes.
 
-    The difference of two rounded times is not quite the duration of an infusion; over a day that matters for one of
-    less than a second. So an infusion pours what it must, over the time that is left of it in these numbers.
+    A time is rounded, so the difference of two is not quite the duration of an infusion; for one of less than a second
+    that shows. So what an infusion still has to give is poured over the time that is left of it in these numbers.
     """
     found: list[_Change] = []
     end = course.now
     ends = {id(event.source): event.time - end for event in inside if event.kind == RATE_OFF}
 
-    def pour(begin: float, infusion: Infusion, whole: bool) -> None:
+    def pour(begin: float, infusion: Infusion, gone: float) -> None:
         finish = ends.get(id(infusion))
+        into, rate = infusion.compartment, infusion.rate
         if finish is None:
-            found.append((begin, RATE_ON, infusion.compartment, infusion.rate))
+            found.append((begin, RATE_ON, into, rate))
             return
-        hours = finish - begin
-        amount = infusion.rate * infusion.duration
-        if hours > 0.0:
-            rate = amount / hours if whole else infusion.rate
-            found.append((begin, RATE_ON, infusion.compartment, rate))
-            found.append((finish, RATE_OFF, infusion.compartment, rate))
-        elif whole:
-            found.append((begin, JUMP, infusion.compartment, amount))
+        amount = rate * max(infusion.duration - gone, 0.0)
+        if finish > begin:
+            rate = amount / (finish - begin)
+            found.append((begin, RATE_ON, into, rate))
+            found.append((finish, RATE_OFF, into, rate))
+        else:
+            found.append((begin, JUMP, into, amount))
 
     for infusion in course.running:
-        pour(-span, infusion, False)
+        pour(-span, infusion, end - span - infusion.start)
     for event in inside:
         if event.kind == JUMP:
             found.append((event.time - end, JUMP, event.target, event.value))
         elif isinstance(event.source, Infusion):
             if event.kind == RATE_ON:
                 course.running.append(event.source)
-                pour(event.time - end, event.source, True)
+                pour(event.time - end, event.source, 0.0)
             else:
                 course.running.remove(event.source)
     found.sort(key=lambda change: change[0])
