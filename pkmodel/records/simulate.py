@@ -59,8 +59,8 @@ def simulate_records(
         specification, which is taken with its typical parameters.
     parameters
         For a generic model ``CL V1 Q2 V2 Q3 V3`` as far as it has them, in L/h and L, with ``KA`` (1/h) for a depot and
-        ``KA2`` for a second one; for a library model those that are to replace its own, in h, mg, L. Names count in any
-        case. A column of the table goes before this.
+        ``KA2`` for a second one; for a library model those that are to replace its own, in h, mg, L, as they are and
+        not scaled by covariates. Names count in any case. A column of the table goes before this.
 
     Returns
     -------
