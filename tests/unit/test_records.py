@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import pandas as pd
 import pytest
 
 import pkmodel as pk
+from pkmodel import engine
+from pkmodel.records import disposition
 
 ONE: dict[str, float] = {"CL": 4.0, "V1": 30.0}
 ORAL = {**ONE, "KA": 1.1}
@@ -283,3 +286,33 @@ def test_an_amount_beyond_all_numbers() -> None:
     table = doses(amt=[1.7e308, 0, 0], evid=[1, 1, 0]).assign(amt=[1.7e308, 1.7e308, 0])
     with np.errstate(over="ignore"), pytest.raises(pk.RunError, match=r"row 2"):
         pk.simulate_records(table, "one_compartment", {"CL": 0.0, "V1": 30.0})
+
+
+def test_a_model_that_asks_what_time_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A system that is not linear runs on the clock of its subject, in hours since the first dose: the same numbers.
+
+    The generic models stand in for it here, with subjects whose doses begin at other times.
+    """
+    table = pd.concat(
+        [
+            doses(id=1, time=[3.0, 5.0, 9.0], addl=[1, 0, 0], ii=5.0, rate=[50.0, 0, 0]),
+            doses(id=2, time=[5.0, 7.0, 11.0], addl=[1, 0, 0], ii=5.0, rate=[20.0, 0, 0]),
+            doses(id=3, time=[0.0, 1.0, 20.0], evid=[0, 1, 0], amt=[0.0, 7.0, 0.0]),
+        ],
+        ignore_index=True,
+    ).fillna(0.0)
+    expected = pk.simulate_records(table, "one_compartment", ONE)
+    build, amounts, ends = disposition.Generic.build, engine.amounts, []
+
+    def without_loss(self: disposition.Generic, *arguments: Any) -> disposition.Disposition:
+        return replace(build(self, *arguments), loss=None)
+
+    def noted(system: engine.System, events: Any, time: Any, initial: Any) -> Any:
+        ends.append((time.tolist(), len(initial)))
+        return amounts(system, events, time, initial)
+
+    monkeypatch.setattr(disposition.Generic, "build", without_loss)
+    monkeypatch.setattr(engine, "amounts", noted)
+    found = pk.simulate_records(table, "one_compartment", ONE)
+    np.testing.assert_allclose(found["value"], expected["value"], rtol=1e-14)
+    assert ends == [([0.0], 1), ([2.0], 2), ([6.0], 2), ([19.0], 1)]
