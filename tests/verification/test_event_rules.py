@@ -16,6 +16,10 @@ from suites import errors
 from timeline import Step, infusion, ordered, rows
 
 import pkmodel as pk
+from pkmodel import engine
+from pkmodel.core.kinds import RATE_OFF, RATE_ON
+from pkmodel.engine import System
+from pkmodel.schedule import EventList
 
 #: The tolerance of own_exact, in its norm.
 TOLERANCE = 1e-11
@@ -384,3 +388,29 @@ def test_a_steady_state_has_the_values_of_its_row() -> None:
         [("bolus", 6.0, "central", steady[0, 2]), ("bolus", 6.0, "per1", steady[0, 3]), ("row", 12.0)],
     )
     assert errors(found[["amount_central", "amount_per1"]].to_numpy()[2], after[0, 2:4]).max() <= TOLERANCE
+
+
+# ------------------------------------------------------------------------------------------------ in the kernel
+
+
+def test_a_reset_among_the_events_of_a_block() -> None:
+    """``EventList.reset``: a bolus and an infusion that runs from 1 to 9 h; the reset at 5 h is for one patient of two.
+
+    The end of the infusion that the reset cut off stays out of the list, as the resolved events of a table have it.
+    """
+    rates = np.array([[[-1.0, 0.2], [0.5, -0.2]]]).repeat(2, axis=0)
+    events = EventList(2)
+    one = np.ones(2)
+    events.bolus(0.0, 0, 100.0 * one)
+    events.add(1.0, RATE_ON, 0, 10.0 * one)
+    events.reset(5.0, np.array([True, False]))
+    events.add(9.0, RATE_OFF, 0, np.array([0.0, 10.0]))
+    events.bolus(5.0, 1, 7.0 * one)
+    time = np.array([4.0, 5.0, 8.0, 12.0])
+    found = engine.amounts(System(rates=rates), events.events(), time)
+    parameters = {"CL": 0.5, "V1": 1.0, "Q2": 0.5, "V2": 2.5}
+    begun: list[Step] = [("bolus", 0.0, "central", 100.0), ("rate", 1.0, "central", 10.0), ("row", 4.0)]
+    after: list[Step] = [("bolus", 5.0, "per1", 7.0), *rows([5.0, 8.0])]
+    reset = timeline.amounts(parameters, [*begun, ("empty", 5.0), *after, ("row", 12.0)])
+    other = timeline.amounts(parameters, [*begun, *after, ("rate", 9.0, "central", -10.0), ("row", 12.0)])
+    assert errors(found, np.stack([reset, other])[:, :, 2:4]).max() <= TOLERANCE
