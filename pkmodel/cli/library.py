@@ -99,6 +99,9 @@ def show_model(name: Name, as_json: JsonFlag = False) -> None:
                 "published": {
                     key: {"value": item.value.text, "from": item.origin} for key, item in model.published.items()
                 },
+                "outputs": {key: output.unit for key, output in model.outputs.items()},
+                "effects": {key: effect.unit for key, effect in model.effects.items()},
+                "engine": "propagator" if model.linear else "ode",
                 "parameters": rows,
                 "assumptions": model.assumptions,
                 "notes": model.notes,
@@ -112,6 +115,14 @@ def show_model(name: Name, as_json: JsonFlag = False) -> None:
         published = ", ".join(f"{key} = {item.value.text}" for key, item in model.published.items())
         console.text(f"As published: {published}")
     console.table(rows, ("parameter", "value", "spread", "from"))
+    seen = [f"{key} ({output.unit})" for key, output in model.outputs.items()]
+    seen += [f"{key} ({effect.unit or 'a number'}, an effect)" for key, effect in model.effects.items()]
+    console.text(f"Gives: {', '.join(seen)}")
+    console.text(
+        "Engine: propagator; the model is linear, and its levels are exact"
+        if model.linear
+        else "Engine: ODE solver; the model has a saturable flow, a turnover, or a rate that changes"
+    )
     for sentence in [*model.assumptions, *model.notes]:
         console.text(f"- {sentence}")
     console.text(NOT_FOR_CARE)
