@@ -32,3 +32,9 @@ def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
 def merged(function: Callable[..., Any]) -> Callable[..., Any]:
     """A piece of a kernel of its own type, merged into its caller's machine code: no arguments are handed over."""
     return numba.njit(nogil=True, error_model="numpy", forceinline=True)(function)
+
+
+def piece(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A piece of a kernel that kernels call and Python does not: what Python would need of it is not compiled."""
+    options: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return numba.njit(nogil=True, error_model="numpy", **options)(function)

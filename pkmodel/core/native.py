@@ -1,0 +1,50 @@
+"""Functions of :mod:`pkmodel.core.emit` as machine code, and how a kernel calls them.
+
+The processor and its features are those that numba compiles for (``NUMBA_CPU_NAME``, ``NUMBA_CPU_FEATURES``). The code
+of a model is made once per process, in a few tenths of a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from llvmlite import binding, ir
+from numba import config
+from numba.core import types
+from numba.extending import intrinsic
+
+_DOUBLE, _INT64 = ir.DoubleType(), ir.IntType(64)
+
+
+class Library:
+    """The machine code of a module; it lives as long as this does."""
+
+    def __init__(self, module: ir.Module, names: Sequence[str]):
+        binding.initialize_native_target()
+        binding.initialize_native_asmprinter()
+        features = config.CPU_FEATURES
+        if features is None:
+            features = binding.get_host_cpu_features().flatten()
+        machine = binding.Target.from_default_triple().create_target_machine(
+            cpu=config.CPU_NAME or binding.get_host_cpu_name(), features=features, opt=2
+        )
+        parsed = binding.parse_assembly(str(module))
+        parsed.verify()
+        self._engine: Any = binding.create_mcjit_compiler(parsed, machine)
+        self._engine.finalize_object()
+        self.address = {name: int(self._engine.get_function_address(name)) for name in names}
+
+
+@intrinsic
+def call(typing_context, address, memory):
+    """Run the function at an address on a C-contiguous float64 array; returns its bits."""
+    if not (isinstance(memory, types.Array) and memory.dtype == types.float64 and memory.layout == "C"):
+        return None
+
+    def codegen(context, builder, sig, args):
+        data = context.make_array(sig.args[1])(context, builder, args[1]).data
+        kind = ir.FunctionType(_INT64, [_DOUBLE.as_pointer()])
+        return builder.call(builder.inttoptr(args[0], kind.as_pointer()), [data])
+
+    return types.int64(types.int64, memory), codegen
