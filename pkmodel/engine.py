@@ -1,44 +1,86 @@
-"""From a system and its events to amounts: which kernel runs, and on what grid."""
+"""The door to the kernels: amounts, levels and figures of a system, by the engine that it needs.
+
+Linear systems with constant rates go through the propagator, which is exact (:mod:`pkmodel.exact`); every other one, or
+one for which it is asked, through the ODE solvers (:mod:`pkmodel.odes`).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pkmodel import exact, odes
 from pkmodel.core.kinds import Events
-from pkmodel.errors import InputError, Problem
+from pkmodel.errors import InputError, Problem, one_of, shown
+from pkmodel.exact import grid_of
 from pkmodel.system import System
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+__all__ = [
+    "Numerics",
+    "System",
+    "amounts",
+    "count_levels",
+    "figures",
+    "grid_of",
+    "levels",
+    "sampled_figures",
+]
 
-__all__ = ["System", "amounts", "constant_rates", "count_levels", "grid_of", "levels", "sampled_figures"]
-
-#: Equal steps that make a grid.
-_GRID = 8
+ENGINES = ("auto", "propagator", "ode")
+METHODS = ("auto", "explicit", "stiff")
 
 
-def constant_rates(system: System) -> Floats:
-    """The rates (n, s, s) of a linear system. Raises InputError for one that the propagator cannot integrate."""
-    if system.dynamics is not None:
-        found = "a model with a saturable flow, a rate that changes with time or level, or a turnover"
-        raise InputError(Problem(found, "a linear model: the ODE engine is not there yet", path="model"))
-    return system.rates
+@dataclass(frozen=True)
+class Numerics:
+    """How a run is integrated.
+
+    ``engine`` is ``auto`` (the propagator where the model is linear), ``propagator`` or ``ode``; ``method`` is the ODE
+    solver, ``auto`` (chosen for each patient), ``explicit`` or ``stiff``; ``tolerance`` is what the solver keeps the
+    error of a step under, relative to the level. The propagator needs none.
+
+    Raises InputError on anything else.
+    """
+
+    engine: Literal["auto", "propagator", "ode"] = "auto"
+    method: Literal["auto", "explicit", "stiff"] = "auto"
+    tolerance: float = 1e-8
+
+    def __post_init__(self) -> None:
+        for name, value, legal in (("engine", self.engine, ENGINES), ("method", self.method, METHODS)):
+            if value not in legal:
+                raise InputError(Problem(shown(value), one_of(legal), path=name))
+        if isinstance(self.tolerance, bool) or not 1e-12 <= self.tolerance <= 1e-3:
+            raise InputError(Problem(shown(self.tolerance), "a number from 1e-12 to 1e-3", path="tolerance"))
+
+    def by_ode(self, system: System) -> bool:
+        """Whether the ODE engine integrates a system. Raises InputError where the propagator cannot."""
+        if system.dynamics is not None and self.engine == "propagator":
+            found = "the propagator, for a model with a saturable flow, a turnover, or a rate that changes"
+            raise InputError(Problem(found, "engine auto or ode", path="engine"))
+        return system.dynamics is not None or self.engine == "ode"
 
 
-def amounts(system: System, events: Events, time: Floats, initial: Floats | None = None) -> Floats:
+#: The engine that the model needs.
+AUTO = Numerics()
+
+
+def amounts(
+    system: System, events: Events, time: Floats, initial: Floats | None = None, numerics: Numerics = AUTO
+) -> Floats:
     """Amounts (n, t, s), mg, at rising times (h), each after all that arrives at its instant.
 
     ``initial`` (n, s) are the amounts at the earlier of the first event and the first time; those of the system, or
     nothing, without it.
     """
     states = np.arange(system.rates.shape[1])
-    found = levels(system, events, time, states, np.ones((states.size, system.rates.shape[0])), initial)
-    return found.transpose(0, 2, 1)
+    scale = np.ones((states.size, system.rates.shape[0]))
+    return levels(system, events, time, states, scale, initial, numerics=numerics).transpose(0, 2, 1)
 
 
 def levels(
@@ -49,168 +91,87 @@ def levels(
     scale: Floats,
     initial: Floats | None = None,
     out: Floats | None = None,
+    numerics: Numerics = AUTO,
 ) -> Floats:
     """Levels (n, k, t) of the states ``observed`` (k,), times ``scale`` (k, n), at rising times (h).
 
     ``out`` is memory to put them into, C-contiguous.
-    """
-    from pkmodel.core import levels as general
-    from pkmodel.core import modal
 
+    Raises RunError where a solver gives up on a patient, with what to do.
+    """
     found = np.empty((system.rates.shape[0], observed.size, time.size)) if out is None else out
-    run = _Run(constant_rates(system), _start(system, initial), events, time, observed, scale)
-    left = run.by_modes(modal.STORE, out=found)
-    if left.all():
-        general.levels(*run.arguments(), out=found)
-    elif left.any():
-        part = np.empty((int(left.sum()), observed.size, time.size))
-        general.levels(*run.only(left).arguments(), out=part)
-        found[left] = part
+    if numerics.by_ode(system):
+        odes.levels(system, events, time, observed, scale, initial, found, numerics.method, numerics.tolerance)
+    else:
+        exact.levels(system, events, time, observed, scale, initial, found)
     return found
 
 
 def count_levels(
-    system: System, events: Events, time: Floats, observed: Ints, scale: Floats, counts: NDArray[np.uint32]
+    system: System,
+    events: Events,
+    time: Floats,
+    observed: Ints,
+    scale: Floats,
+    counts: NDArray[np.uint32],
+    numerics: Numerics = AUTO,
 ) -> None:
     """Add each level of :func:`levels` to the sketches ``counts`` (t, k, sketch.BINS) instead of storing it."""
-    from pkmodel.core import levels as general
-    from pkmodel.core import modal
+    if numerics.by_ode(system):
+        from pkmodel.core import sketch
 
-    run = _Run(constant_rates(system), _start(system, None), events, time, observed, scale)
-    left = run.by_modes(modal.COUNT, counts=counts)
-    if left.any():
-        general.levels(*(run if left.all() else run.only(left)).arguments(), counts=counts)
+        found = levels(system, events, time, observed, scale, numerics=numerics)
+        for at in range(time.size):
+            for k in range(observed.size):
+                sketch.count(np.ascontiguousarray(found[:, k, at]), counts[at, k])
+    else:
+        exact.count_levels(system, events, time, observed, scale, counts)
 
 
 def sampled_figures(
     system: System, events: Events, time: Floats, observed: int, scale: Floats, limit: Floats
 ) -> tuple[Floats, Floats, Floats]:
-    """Figures (n,) read off the samples of one state at given times, for comparison with observed data.
+    """Figures (n,) of a linear system read off the samples of one state, for comparison with observed data.
 
     Returns
     -------
     The highest sample; the area by the linear trapezoidal rule over each stretch of the regular grid; and the number
-    of samples above ``limit`` (n,) times the step of the grid (h). The exact figures, found inside the steps, are
-    those of :func:`pkmodel.simulation.course_figures`.
+    of samples above ``limit`` (n,) times the step of the grid (h). The exact figures are those of :func:`figures`.
     """
-    from pkmodel.core import levels as general
-    from pkmodel.core import modal
-
-    size = system.rates.shape[0]
-    found = np.empty((3, size))
-    run = _Run(constant_rates(system), _start(system, None), events, time, np.array([observed]), scale[None])
-    left = run.by_modes(modal.SUMMARISE, out=found, limit=limit)
-    if left.any():
-        part = np.empty((int(left.sum()), 1, time.size))
-        general.levels(*(run if left.all() else run.only(left)).arguments(), out=part)
-        samples = part[:, 0]
-        on_grid, step = grid_of(time)
-        between = np.where(on_grid[1:], step, 0.0)
-        found[modal.HIGHEST, left] = samples.max(axis=1)
-        found[modal.AREA, left] = 0.5 * (samples[:, 1:] + samples[:, :-1]) @ between
-        found[modal.ABOVE, left] = (samples > limit[left, None]).sum(axis=1) * step
-    return found[modal.HIGHEST], found[modal.AREA], found[modal.ABOVE]
+    return exact.sampled_figures(system, events, time, observed, scale, limit)
 
 
-@dataclass(frozen=True)
-class _Run:
-    """A block of patients and what is to be seen of them."""
+def figures(
+    system: System,
+    events: Events,
+    boundary: Floats,
+    observed: Ints,
+    thresholds: Floats,
+    numerics: Numerics = AUTO,
+) -> tuple[Floats, Floats, Floats]:
+    """Figures of states over the intervals between boundaries, found inside the steps of the solution.
 
-    rates: Floats
-    start: Floats | None
-    events: Events
-    time: Floats
-    observed: Ints
-    scale: Floats
+    Parameters
+    ----------
+    boundary
+        (m + 1, 1 or n) rising times in h. What arrives at a boundary belongs to the interval after it.
+    observed, thresholds
+        (k,) states, and (k, q, n) values of them.
 
-    def only(self, patients: NDArray[np.bool_]) -> _Run:
-        """The same run for some of the patients."""
-        events = self.events
-        if events.time.shape[1] > 1:
-            events = events._replace(time=events.time[:, patients], order=events.order[:, patients])
-        return replace(
-            self,
-            rates=self.rates[patients],
-            start=None if self.start is None else self.start[patients],
-            events=events._replace(value=np.ascontiguousarray(events.value[:, patients])),
-            scale=self.scale[:, patients],
-        )
-
-    def arguments(self) -> tuple[Any, ...]:
-        """What the general kernel takes."""
-        from pkmodel.core.structure import structure_of
-
-        flows = (self.rates != 0.0).any(axis=0)
-        structure = structure_of(flows, np.empty(0, dtype=np.int64), self.events.port_compartment)
-        start = np.zeros(self.rates.shape[:2]) if self.start is None else self.start
-        arrays = (np.ascontiguousarray(self.rates), np.ascontiguousarray(start, dtype=np.float64), self.events)
-        observed, scale = self.observed.astype(np.int64), np.ascontiguousarray(self.scale)
-        return structure, *arrays, self.time, *grid_of(self.time), observed, scale
-
-    def by_modes(
-        self,
-        wanted: int,
-        *,
-        out: Floats | None = None,
-        counts: NDArray[np.uint32] | None = None,
-        limit: Floats | None = None,
-    ) -> NDArray[np.bool_]:
-        """Run one to three compartments by their modes; returns who is left for the general kernel (n,).
-
-        The choice rests on the model, the course and the patient alone, never on who else is in the block.
-        """
-        from pkmodel.core import modal
-
-        size, states, _ = self.rates.shape
-        everybody = np.ones(size, dtype=bool)
-        if self.start is not None or states > modal.COMPARTMENTS or not self.events.alike or self.observed.size != 1:
-            return everybody
-        places = modal.places_of(self.rates, int(self.observed[0]), self.events)
-        if places is None:
-            return everybody
-        return modal.levels(
-            wanted,
-            places,
-            np.ascontiguousarray(self.rates),
-            self.events,
-            self.time,
-            *grid_of(self.time),
-            np.ascontiguousarray(self.scale),
-            np.zeros(size) if limit is None else limit,
-            np.empty(0) if out is None else out,
-            np.empty((0, 0, 0), dtype=np.uint32) if counts is None else counts,
-        )
-
-
-def _start(system: System, initial: Floats | None) -> Floats | None:
-    """The state before the first event: as given, or the system's; None where that is 0."""
-    start = system.initial if initial is None else initial
-    return start if start is not None and start.any() else None
-
-
-def grid_of(time: Floats) -> tuple[NDArray[np.bool_], float]:
-    """The regular grid in rising times (t,): which follow the one before by its step, and the step (h).
-
-    The step is the one that occurs most often. Times are rounded numbers, so steps count as one when they differ by no
-    more than that rounding. The step itself is the length of its longest run over the number of steps, so that a run
-    ends where its last time stands and does not drift by a rounding error per step. Without a step that occurs eight
-    times there is no grid, and the step is 1 h.
+    Returns
+    -------
+    ``stats`` (n, m, k, crossing.N_STATS), ``time_above`` and ``first_crossing`` (n, m, k, q); see
+    :func:`pkmodel.core.crossing.scan`.
     """
-    on_grid = np.zeros(time.size, dtype=bool)
-    differences = np.diff(time)
-    values, counts = np.unique(differences[differences > 0.0].round(9), return_counts=True)
-    if not counts.size or counts.max() < _GRID:
-        return on_grid, 1.0
-    near = np.abs(differences - values[np.argmax(counts)]) < 2e-9
-    first, last = _longest_run(near)
-    step = float((time[last] - time[first]) / (last - first))
-    on_grid[1:] = np.abs(differences - step) <= 4.0 * np.spacing(np.abs(time).max())
-    return on_grid, step
+    from pkmodel.core.kinds import N_STATS
 
-
-def _longest_run(flags: NDArray[np.bool_]) -> tuple[int, int]:
-    """Start and end (one past the last) of the longest run of true flags; there is at least one."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]])))
-    starts, ends = edges[::2], edges[1::2]
-    longest = int(np.argmax(ends - starts))
-    return int(starts[longest]), int(ends[longest])
+    shape = (system.rates.shape[0], boundary.shape[0] - 1, observed.size)
+    stats = np.empty((*shape, N_STATS))
+    above, first = np.empty((*shape, thresholds.shape[1])), np.empty((*shape, thresholds.shape[1]))
+    if numerics.by_ode(system):
+        odes.figures(
+            system, events, boundary, observed, thresholds, stats, above, first, numerics.method, numerics.tolerance
+        )
+    else:
+        exact.figures(system, events, boundary, observed, thresholds, stats, above, first)
+    return stats, above, first

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pkmodel import findings, metrics
 from pkmodel.cases import Case, condition
+from pkmodel.engine import AUTO, Numerics
 from pkmodel.findings import Finding
 from pkmodel.metrics import Request, Span
 from pkmodel.specs.library import Scenario
@@ -59,6 +60,14 @@ class Study:
     cases: list[Case]
     sums: list[CaseSums]
     compared: list[dict[Request, Floats]]
+    numerics: Numerics = AUTO
+
+    @property
+    def engines(self) -> dict[str, str]:
+        """The engine that ran each model: ``propagator`` or ``ode``."""
+        models = {case.model.id: case.model for case in self.cases}
+        ode = self.numerics.engine == "ode"
+        return {name: "propagator" if model.linear and not ode else "ode" for name, model in models.items()}
 
     @property
     def n(self) -> int:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pkmodel import study as studies
 from pkmodel.cases import cases_of
+from pkmodel.engine import AUTO, Numerics
 from pkmodel.errors import InputError, Problem, RunError
 from pkmodel.findings import COLUMNS
 from pkmodel.outcome import Study
@@ -48,6 +49,7 @@ def run(
     jobs: int = 1,
     strict: bool = False,
     all_metrics: bool = False,
+    numerics: Numerics = AUTO,
     progress: Progress | None = None,
     command: str = "",
 ) -> Study:
@@ -63,6 +65,8 @@ def run(
         refuse what lies outside of a model's range instead of flagging it.
     all_metrics
         write every metric of every session to metrics.parquet, not only what rules and comparison name.
+    numerics
+        the engine and its tolerance; by default the exact one for every model that is linear.
     progress
         called with patients done and patients in all.
 
@@ -76,7 +80,9 @@ def run(
     if not isinstance(scenario, Scenario):
         scenario = load_scenario(scenario)
     if out is None:
-        return studies.run(scenario, jobs=jobs, strict=strict, all_metrics=all_metrics, progress=progress)
+        return studies.run(
+            scenario, jobs=jobs, strict=strict, all_metrics=all_metrics, numerics=numerics, progress=progress
+        )
     with _workplace(Path(out)) as folder:
         from pkmodel import parquet
 
@@ -84,7 +90,13 @@ def run(
         complete = False
         try:
             study = studies.run(
-                scenario, jobs=jobs, strict=strict, all_metrics=all_metrics, sink=files.write, progress=progress
+                scenario,
+                jobs=jobs,
+                strict=strict,
+                all_metrics=all_metrics,
+                numerics=numerics,
+                sink=files.write,
+                progress=progress,
             )
             complete = True
         finally:
@@ -186,7 +198,7 @@ def manifest(study: Study, command: str = "") -> dict[str, Any]:
         "scenario": study.scenario.id,
         "n": study.n,
         "seed": study.scenario.spec.seed,
-        "engine": {"name": "propagator", "tolerance": "exact between events; see docs", "block": studies.BLOCK},
+        "engine": _engine(study),
         "bands": {"method": "log-scale counts", "relative_error": 2.0**-8},
         "inputs": {key: {"name": item.name, "sha256": item.sha256} for key, item in study.scenario.inputs.items()},
         "models": {
@@ -198,6 +210,14 @@ def manifest(study: Study, command: str = "") -> dict[str, Any]:
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
         "cpu": _cpu(),
     }
+
+
+def _engine(study: Study) -> dict[str, Any]:
+    """The engine of each model; the propagator is exact between events, the solvers keep to a tolerance."""
+    named: dict[str, Any] = {"asked": study.numerics.engine, "models": study.engines, "block": studies.BLOCK}
+    if "ode" in study.engines.values():
+        named |= {"method": study.numerics.method, "tolerance": study.numerics.tolerance}
+    return named
 
 
 def _cpu() -> dict[str, Any]:

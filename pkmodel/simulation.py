@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pkmodel import engine, metrics, network, schedule, units
+from pkmodel.core import kinds
+from pkmodel.engine import AUTO, Numerics
 from pkmodel.errors import InputError, Problem, shown
 from pkmodel.metrics import Figures, Request, Span
 from pkmodel.network import Network
@@ -66,6 +68,7 @@ class Result:
     warnings: tuple[str, ...] = ()
     protocol: ProtocolSpec | None = None
     until: float = field(default=0.0)
+    numerics: Numerics = AUTO
 
     @property
     def model(self) -> ModelSpec:
@@ -110,7 +113,7 @@ class Result:
         import pandas as pd
 
         last = max(self.until - float(self.schedule.starts[-1]), metrics.LAST_WINDOW)
-        figures = course_figures(self.network, self.schedule, last=last)
+        figures = course_figures(self.network, self.schedule, last=last, numerics=self.numerics)
         rows = []
         for index, session in enumerate(self.schedule.sessions):
             span = Span("session", index + 1)
@@ -144,6 +147,7 @@ def simulate(
     every: str = "5 min",
     drug: DrugMode = "match",
     strict: bool = False,
+    numerics: Numerics = AUTO,
 ) -> Result:
     """Simulate a protocol.
 
@@ -161,11 +165,15 @@ def simulate(
         ``match``, ``own`` or ``half``; see :func:`pkmodel.specs.library.drug_fraction`.
     strict
         refuse a patient or course outside of what the model is valid for, instead of warning.
+    numerics
+        the engine and its tolerance; by default the exact one where the model is linear.
 
     Raises
     ------
     InputError
         where drug, route, units or covariates do not fit.
+    RunError
+        where a solver gives up, with what to do.
     """
     protocol = protocol if isinstance(protocol, ProtocolSpec) else load_protocol(protocol)
     model = model if isinstance(model, ModelSpec) else load_model(model)
@@ -188,7 +196,7 @@ def simulate(
     if time[-1] < span * (1 - 1e-12):
         time = np.append(time, span)
     said = (*warnings, *outside, *model.assumptions)
-    return Result(net, plan, time, amounts_at(net, plan, time), said, protocol, span)
+    return Result(net, plan, time, amounts_at(net, plan, time, numerics), said, protocol, span, numerics)
 
 
 def _positive(text: str, name: str) -> float:
@@ -201,9 +209,9 @@ def _positive(text: str, name: str) -> float:
     return value
 
 
-def amounts_at(net: Network, plan: Schedule, time: Floats) -> Floats:
-    """Amounts (n, t, c) in mg at rising times (h), each after what arrives at that instant."""
-    return engine.amounts(net.system, plan.events, time)
+def amounts_at(net: Network, plan: Schedule, time: Floats, numerics: Numerics = AUTO) -> Floats:
+    """Amounts (n, t, s) in mg at rising times (h), each after what arrives at that instant."""
+    return engine.amounts(net.system, plan.events, time, numerics=numerics)
 
 
 def course_figures(
@@ -215,39 +223,21 @@ def course_figures(
     between: bool = False,
     spans: Sequence[Span] = (),
     last: float = metrics.LAST_WINDOW,
+    numerics: Numerics = AUTO,
 ) -> dict[str, Figures]:
     """Exact figures of every output over the intervals of a course, by the name of the output.
 
     ``thresholds`` are levels in the unit of the output they belong to.
     """
-    from pkmodel.core import crossing
-
     bounds = metrics.boundaries(plan, moments=moments, between=between, spans=spans, last=last)
     wanted = {name: tuple(dict.fromkeys((thresholds or {}).get(name, ()))) for name in net.output_names}
     deepest = max((len(limits) for limits in wanted.values()), default=0)
-    outputs, intervals = len(net.output_names), bounds.time.shape[0] - 1
+    outputs = len(net.output_names)
     limits = np.full((outputs, deepest, net.size), np.inf)
     for index, name in enumerate(net.output_names):
         for number, level in enumerate(wanted[name]):
             limits[index, number] = level / net.output_scale[index]
-    stats = np.empty((net.size, intervals, outputs, crossing.N_STATS))
-    above = np.empty((net.size, intervals, outputs, deepest))
-    first = np.empty((net.size, intervals, outputs, deepest))
-    crossings = np.empty((net.size, outputs, deepest, 0))
-    n_crossings = np.zeros((net.size, outputs, deepest), dtype=np.int64)
-    crossing.scan(
-        engine.constant_rates(net.system),
-        net.initial,
-        plan.events,
-        bounds.time,
-        net.output_compartment,
-        limits,
-        stats,
-        above,
-        first,
-        crossings,
-        n_crossings,
-    )
+    stats, above, first = engine.figures(net.system, plan.events, bounds.time, net.output_compartment, limits, numerics)
     found = {}
     for index, name in enumerate(net.output_names):
         scale = net.output_scale[index]
@@ -258,11 +248,11 @@ def course_figures(
         found[name] = Figures(
             bounds=bounds,
             starts=plan.starts,
-            start=figure(crossing.START) * scale,
-            end=figure(crossing.END) * scale,
-            peak=figure(crossing.PEAK) * scale,
-            time_of_peak=figure(crossing.TIME_OF_PEAK),
-            area=figure(crossing.AREA) * scale,
+            start=figure(kinds.START) * scale,
+            end=figure(kinds.END) * scale,
+            peak=figure(kinds.PEAK) * scale,
+            time_of_peak=figure(kinds.TIME_OF_PEAK),
+            area=figure(kinds.AREA) * scale,
             thresholds=wanted[name],
             time_above=above[:, :, index].transpose(2, 1, 0),
             first_crossing=first[:, :, index].transpose(2, 1, 0),

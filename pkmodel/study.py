@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from pkmodel import engine, findings, metrics, network, population, schedule, simulation
 from pkmodel.cases import Case, cases_of
+from pkmodel.engine import AUTO, Numerics
 from pkmodel.errors import InputError, Problem
 from pkmodel.metrics import Request, Span
 from pkmodel.outcome import CaseSums, Study
@@ -68,6 +69,7 @@ def run(
     jobs: int = 1,
     strict: bool = False,
     all_metrics: bool = False,
+    numerics: Numerics = AUTO,
     sink: Sink | None = None,
     progress: Progress | None = None,
     chunk: int | None = None,
@@ -80,6 +82,8 @@ def run(
         threads; the kernels release the interpreter lock.
     strict
         refuse patients and courses outside of what a model is valid for.
+    numerics
+        the engine and its tolerance; by default the exact one for every model that is linear.
     sink
         called with every chunk, in the order of the patients, on the calling thread.
     chunk
@@ -111,7 +115,7 @@ def run(
             mine.sums = [_no_sums(case) for case in cases]
             with lock:
                 every_sum.append(mine.sums)
-        return _run_chunk(scenario, cases, mine.sums, first, min(size, n - first), strict)
+        return _run_chunk(scenario, cases, mine.sums, first, min(size, n - first), strict, numerics)
 
     done = 0
     for result in _in_order(work, firsts, jobs):
@@ -128,7 +132,7 @@ def run(
         for total, part in zip(sums, theirs, strict=True):
             total.add(part)
     joined = [{request: np.concatenate(parts) for request, parts in values.items()} for values in compared]
-    return Study(scenario, cases, sums, joined)
+    return Study(scenario, cases, sums, joined, numerics)
 
 
 def _in_order(work: Callable[[int], Chunk], firsts: list[int], jobs: int) -> Iterator[Chunk]:
@@ -162,7 +166,13 @@ def _no_sums(case: Case) -> CaseSums:
 
 
 def _run_chunk(
-    scenario: Scenario, cases: list[Case], sums: list[CaseSums], first: int, count: int, strict: bool
+    scenario: Scenario,
+    cases: list[Case],
+    sums: list[CaseSums],
+    first: int,
+    count: int,
+    strict: bool,
+    numerics: Numerics,
 ) -> Chunk:
     """Work through the patients ``first`` to ``first + count - 1`` in every case."""
     seed = scenario.spec.seed
@@ -172,11 +182,13 @@ def _run_chunk(
         drawn = people
         if scenario.spec.variability.between_subject:
             drawn = population.sample_effects(people, case.model, seed)
-        chunks.append(_run_case(scenario, case, total, drawn, strict))
+        chunks.append(_run_case(scenario, case, total, drawn, strict, numerics))
     return Chunk(people, chunks)
 
 
-def _run_case(scenario: Scenario, case: Case, sums: CaseSums, drawn: Population, strict: bool) -> CaseChunk:
+def _run_case(
+    scenario: Scenario, case: Case, sums: CaseSums, drawn: Population, strict: bool, numerics: Numerics
+) -> CaseChunk:
     from pkmodel.core import sketch
 
     if strict and (said := simulation.validity(case.arm.protocol, case.model, drawn)):
@@ -198,8 +210,11 @@ def _run_case(scenario: Scenario, case: Case, sums: CaseSums, drawn: Population,
         between=any(span.kind == "between" for span in spans),
         spans=spans,
         last=case.last_window,
+        numerics=numerics,
     )
-    engine.count_levels(net.system, plan.events, case.times, net.output_compartment, net.output_scale, sums.bands)
+    engine.count_levels(
+        net.system, plan.events, case.times, net.output_compartment, net.output_scale, sums.bands, numerics
+    )
     values = {
         (request, span): metrics.evaluate(figures[request.output], span, request)
         for request, several in case.requests.items()

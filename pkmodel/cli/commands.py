@@ -44,7 +44,13 @@ class FailOn(StrEnum):
 class Engine(StrEnum):
     """How levels are computed."""
 
+    auto = "auto"
     propagator = "propagator"
+    ode = "ode"
+
+
+UseEngine = Annotated[Engine, typer.Option(help="auto: exact where the model is linear; ode: the solver, to compare.")]
+Tolerance = Annotated[float, typer.Option(help="Relative error that the ODE solver keeps a step under.")]
 
 
 class Metrics(StrEnum):
@@ -64,7 +70,8 @@ def run(
     seed: Annotated[int | None, typer.Option(help="Seed, instead of the scenario's.")] = None,
     jobs: Annotated[int | None, typer.Option(help="Threads [one per core]; the result does not depend on it.")] = None,
     model: Annotated[list[str] | None, typer.Option(help="Model for every arm; may be repeated.")] = None,
-    engine: Annotated[Engine, typer.Option(help="How levels are computed.")] = Engine.propagator,
+    engine: UseEngine = Engine.auto,
+    tolerance: Tolerance = 1e-8,
     metrics: Annotated[Metrics, typer.Option(help="Metrics to write: those of the rules, or all.")] = Metrics.rules,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse what is outside a model's range.")] = False,
     fail_on: Annotated[
@@ -74,6 +81,7 @@ def run(
 ) -> None:
     """Run a scenario: virtual patients through every arm, held against its rules."""
     from pkmodel import report
+    from pkmodel.engine import Numerics
     from pkmodel.specs.library import load_scenario
 
     loaded = load_scenario(scenario).with_options(n=n, seed=seed)
@@ -87,6 +95,7 @@ def run(
             jobs=jobs if jobs is not None else _cores(),
             strict=strict,
             all_metrics=metrics is Metrics.all,
+            numerics=Numerics(engine=engine.value, tolerance=tolerance),
             progress=advance,
             command=shlex.join(["pkmodel", *sys.argv[1:]]),
         )
@@ -144,12 +153,15 @@ def simulate(
     until: Annotated[str | None, typer.Option(help='How long, such as "24 h" [24 h after the last session].')] = None,
     every: Annotated[str, typer.Option(help="Step of the table and the curve.")] = "5 min",
     drug: Annotated[Drug, typer.Option(help="own: the mg as the model's own drug; half: the S half.")] = Drug.match,
+    engine: UseEngine = Engine.auto,
+    tolerance: Tolerance = 1e-8,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse what is outside the model's range.")] = False,
     output: Annotated[str | None, typer.Option("-o", "--out", help="File: .csv, .parquet or .png.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Simulate one patient with typical parameters."""
     from pkmodel import simulation
+    from pkmodel.engine import Numerics
     from pkmodel.specs.library import load_model, load_protocol
 
     file = _path(output)
@@ -157,7 +169,14 @@ def simulate(
         raise InputError(Problem(str(file), "a file name that ends in .csv, .parquet or .png", "--out"))
     patient = patient_of(weight, age, height, sex, ancestry)
     result = simulation.simulate(
-        load_protocol(protocol), load_model(model), patient, until=until, every=every, drug=drug.value, strict=strict
+        load_protocol(protocol),
+        load_model(model),
+        patient,
+        until=until,
+        every=every,
+        drug=drug.value,
+        strict=strict,
+        numerics=Numerics(engine=engine.value, tolerance=tolerance),
     )
     if file is not None:
         _save(result, file)

@@ -18,14 +18,10 @@ from pkmodel.core.chain import apply, bare_chain, bare_structure, begin, chain_f
 from pkmodel.core.course import bare_course, course_for, lay_out_edges
 from pkmodel.core.doses import bare_events, bare_group, group_for, muster, take_alone, take_together
 from pkmodel.core.jit import kernel, merged
-from pkmodel.core.kinds import Events
+from pkmodel.core.kinds import AREA, END, N_STATS, PEAK, START, TIME_OF_PEAK, Events
 from pkmodel.core.lanes import WIDTH, aligned, bits, choose, load, of_bits, pointer, splat, store
 from pkmodel.core.roots import find, slope_of
 from pkmodel.core.structure import structure_of
-
-#: Figures of one output over one interval, the last axis of ``stats``.
-START, END, PEAK, TIME_OF_PEAK, AREA = 0, 1, 2, 3, 4
-N_STATS = 5
 
 
 class Notes(NamedTuple):

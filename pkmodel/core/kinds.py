@@ -16,6 +16,11 @@ RATE_OFF = 2
 RESET = 3
 
 
+#: Figures of one state over one interval, the last axis of ``stats`` (:func:`pkmodel.core.crossing.scan`).
+START, END, PEAK, TIME_OF_PEAK, AREA = 0, 1, 2, 3, 4
+N_STATS = 5
+
+
 class Events(NamedTuple):
     """The dosing events of ``n`` patients, everything about them decided.
 

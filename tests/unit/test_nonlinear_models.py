@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import pkmodel as pk
-from pkmodel import engine, network, population
+from pkmodel import network, population
+from pkmodel.engine import Numerics
 from pkmodel.errors import InputError
 from pkmodel.network import Network
 from pkmodel.population import Patient, Population
@@ -455,17 +456,16 @@ def test_variability_of_an_effect() -> None:
 # What is refused
 
 
-def test_engine_says_what_it_cannot_do() -> None:
-    """Neither levels nor figures of a model with dynamics, and in the same words; no number comes out."""
+def test_the_propagator_refuses_what_it_cannot_integrate() -> None:
+    """Asked for on a model with dynamics it says why, and no number comes out."""
     for model in ("esketamine_flint2017", str(W3)):
         spec = pk.load_model(model)
         assert not spec.linear
-    adult = Patient(weight="10 kg", age="3 y")
-    with pytest.raises(InputError, match="a linear model"):
-        pk.simulate("esketamine_iv_single", "esketamine_flint2017", adult, until="1 h")
-    net = _network(pk.load_model("esketamine_flint2017"), (10.0,))
-    with pytest.raises(InputError, match="a rate that changes with time"):
-        engine.constant_rates(net.system)
+    child = Patient(weight="10 kg", age="3 y")
+    with pytest.raises(InputError, match="engine auto or ode"):
+        pk.simulate(
+            "esketamine_iv_single", "esketamine_flint2017", child, until="1 h", numerics=Numerics(engine="propagator")
+        )
 
 
 def test_linear_models_of_the_library_have_no_tape() -> None:

@@ -1,0 +1,212 @@
+"""Linear systems: which kernel of the propagator runs, and on what grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pkmodel.core.kinds import Events
+from pkmodel.system import System
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+#: Equal steps that make a grid.
+_GRID = 8
+
+
+def levels(
+    system: System, events: Events, time: Floats, observed: Ints, scale: Floats, initial: Floats | None, found: Floats
+) -> None:
+    """Fill ``found`` (n, k, t) with the states ``observed`` (k,), times ``scale`` (k, n), at rising times (h)."""
+    from pkmodel.core import levels as general
+    from pkmodel.core import modal
+
+    run = _Run(system.rates, _start(system, initial), events, time, observed, scale)
+    left = run.by_modes(modal.STORE, out=found)
+    if left.all():
+        general.levels(*run.arguments(), out=found)
+    elif left.any():
+        part = np.empty((int(left.sum()), observed.size, time.size))
+        general.levels(*run.only(left).arguments(), out=part)
+        found[left] = part
+
+
+def count_levels(
+    system: System, events: Events, time: Floats, observed: Ints, scale: Floats, counts: NDArray[np.uint32]
+) -> None:
+    """Add each level of :func:`levels` to the sketches ``counts`` (t, k, sketch.BINS) instead of storing it."""
+    from pkmodel.core import levels as general
+    from pkmodel.core import modal
+
+    run = _Run(system.rates, _start(system, None), events, time, observed, scale)
+    left = run.by_modes(modal.COUNT, counts=counts)
+    if left.any():
+        general.levels(*(run if left.all() else run.only(left)).arguments(), counts=counts)
+
+
+def sampled_figures(
+    system: System, events: Events, time: Floats, observed: int, scale: Floats, limit: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Figures (n,) read off the samples of one state at given times, for comparison with observed data.
+
+    Returns
+    -------
+    The highest sample; the area by the linear trapezoidal rule over each stretch of the regular grid; and the number
+    of samples above ``limit`` (n,) times the step of the grid (h). The exact figures, found inside the steps, are
+    those of :func:`pkmodel.simulation.course_figures`.
+    """
+    from pkmodel.core import levels as general
+    from pkmodel.core import modal
+
+    size = system.rates.shape[0]
+    found = np.empty((3, size))
+    run = _Run(system.rates, _start(system, None), events, time, np.array([observed]), scale[None])
+    left = run.by_modes(modal.SUMMARISE, out=found, limit=limit)
+    if left.any():
+        part = np.empty((int(left.sum()), 1, time.size))
+        general.levels(*(run if left.all() else run.only(left)).arguments(), out=part)
+        samples = part[:, 0]
+        on_grid, step = grid_of(time)
+        between = np.where(on_grid[1:], step, 0.0)
+        found[modal.HIGHEST, left] = samples.max(axis=1)
+        found[modal.AREA, left] = 0.5 * (samples[:, 1:] + samples[:, :-1]) @ between
+        found[modal.ABOVE, left] = (samples > limit[left, None]).sum(axis=1) * step
+    return found[modal.HIGHEST], found[modal.AREA], found[modal.ABOVE]
+
+
+def figures(
+    system: System,
+    events: Events,
+    boundary: Floats,
+    observed: Ints,
+    thresholds: Floats,
+    stats: Floats,
+    time_above: Floats,
+    first_crossing: Floats,
+) -> None:
+    """Fill the arrays of :func:`pkmodel.core.crossing.scan`, without the times of the crossings."""
+    from pkmodel.core import crossing
+
+    size, (outputs, limits) = system.rates.shape[0], thresholds.shape[:2]
+    initial = np.zeros(system.rates.shape[:2]) if system.initial is None else system.initial
+    crossing.scan(
+        system.rates,
+        initial,
+        events,
+        boundary,
+        observed,
+        thresholds,
+        stats,
+        time_above,
+        first_crossing,
+        np.empty((size, outputs, limits, 0)),
+        np.zeros((size, outputs, limits), dtype=np.int64),
+    )
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A block of patients and what is to be seen of them."""
+
+    rates: Floats
+    start: Floats | None
+    events: Events
+    time: Floats
+    observed: Ints
+    scale: Floats
+
+    def only(self, patients: NDArray[np.bool_]) -> _Run:
+        """The same run for some of the patients."""
+        events = self.events
+        if events.time.shape[1] > 1:
+            events = events._replace(time=events.time[:, patients], order=events.order[:, patients])
+        return replace(
+            self,
+            rates=self.rates[patients],
+            start=None if self.start is None else self.start[patients],
+            events=events._replace(value=np.ascontiguousarray(events.value[:, patients])),
+            scale=self.scale[:, patients],
+        )
+
+    def arguments(self) -> tuple[Any, ...]:
+        """What the general kernel takes."""
+        from pkmodel.core.structure import structure_of
+
+        flows = (self.rates != 0.0).any(axis=0)
+        structure = structure_of(flows, np.empty(0, dtype=np.int64), self.events.port_compartment)
+        start = np.zeros(self.rates.shape[:2]) if self.start is None else self.start
+        arrays = (np.ascontiguousarray(self.rates), np.ascontiguousarray(start, dtype=np.float64), self.events)
+        observed, scale = self.observed.astype(np.int64), np.ascontiguousarray(self.scale)
+        return structure, *arrays, self.time, *grid_of(self.time), observed, scale
+
+    def by_modes(
+        self,
+        wanted: int,
+        *,
+        out: Floats | None = None,
+        counts: NDArray[np.uint32] | None = None,
+        limit: Floats | None = None,
+    ) -> NDArray[np.bool_]:
+        """Run one to three compartments by their modes; returns who is left for the general kernel (n,).
+
+        The choice rests on the model, the course and the patient alone, never on who else is in the block.
+        """
+        from pkmodel.core import modal
+
+        size, states, _ = self.rates.shape
+        everybody = np.ones(size, dtype=bool)
+        if self.start is not None or states > modal.COMPARTMENTS or not self.events.alike or self.observed.size != 1:
+            return everybody
+        places = modal.places_of(self.rates, int(self.observed[0]), self.events)
+        if places is None:
+            return everybody
+        return modal.levels(
+            wanted,
+            places,
+            np.ascontiguousarray(self.rates),
+            self.events,
+            self.time,
+            *grid_of(self.time),
+            np.ascontiguousarray(self.scale),
+            np.zeros(size) if limit is None else limit,
+            np.empty(0) if out is None else out,
+            np.empty((0, 0, 0), dtype=np.uint32) if counts is None else counts,
+        )
+
+
+def _start(system: System, initial: Floats | None) -> Floats | None:
+    """The state before the first event: as given, or the system's; None where that is 0."""
+    start = system.initial if initial is None else initial
+    return start if start is not None and start.any() else None
+
+
+def grid_of(time: Floats) -> tuple[NDArray[np.bool_], float]:
+    """The regular grid in rising times (t,): which follow the one before by its step, and the step (h).
+
+    The step is the one that occurs most often. Times are rounded numbers, so steps count as one when they differ by no
+    more than that rounding. The step itself is the length of its longest run over the number of steps, so that a run
+    ends where its last time stands and does not drift by a rounding error per step. Without a step that occurs eight
+    times there is no grid, and the step is 1 h.
+    """
+    on_grid = np.zeros(time.size, dtype=bool)
+    differences = np.diff(time)
+    values, counts = np.unique(differences[differences > 0.0].round(9), return_counts=True)
+    if not counts.size or counts.max() < _GRID:
+        return on_grid, 1.0
+    near = np.abs(differences - values[np.argmax(counts)]) < 2e-9
+    first, last = _longest_run(near)
+    step = float((time[last] - time[first]) / (last - first))
+    on_grid[1:] = np.abs(differences - step) <= 4.0 * np.spacing(np.abs(time).max())
+    return on_grid, step
+
+
+def _longest_run(flags: NDArray[np.bool_]) -> tuple[int, int]:
+    """Start and end (one past the last) of the longest run of true flags; there is at least one."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]])))
+    starts, ends = edges[::2], edges[1::2]
+    longest = int(np.argmax(ends - starts))
+    return int(starts[longest]), int(ends[longest])
