@@ -107,7 +107,7 @@ class Equations:
         edges = np.cumsum([_FIRST_FREE, *sizes]).tolist()
         self.rate_row = {entry: edges[1] + number for number, entry in enumerate(self.rate_entries)}
         self.jacobian_row = self.rate_row | {entry: edges[-2] + n for n, entry in enumerate(self.partial)}
-        self.rows = Rows(*edges[:-2], own=edges[-1], size=edges[-1])
+        self.rows = Rows._make([*edges[:-2], edges[-1], edges[-1]])
 
     def reserve(self, rows: int) -> None:
         """Give the method its rows."""
@@ -179,6 +179,25 @@ class Equations:
             if row == i:
                 total = writer.load(self.jacobian_row[i, j]).times(vector[j], total)
         return total
+
+    def fastest(self, writer: Writer) -> Lane:
+        """About the largest rate (1/h) at which anything changes: a bound of the eigenvalues of the Jacobian in memory.
+
+        The largest sum of a row, once states are scaled so that what passes between two of them is the same both ways
+        (Gershgorin's circles). A bound where no way leads round in a circle, and right to a factor of 2 elsewhere.
+        """
+        largest = writer.number(0.0)
+        for i in range(self.states):
+            total = writer.number(0.0)
+            for row, j in self.linked:
+                if row == i and (j, i) in self.jacobian_row:
+                    there = self._magnitude(writer, i, j)
+                    total = total + (there if i == j else (there * self._magnitude(writer, j, i)).root())
+            largest = largest.larger(total)
+        return largest
+
+    def _magnitude(self, writer: Writer, i: int, j: int) -> Lane:
+        return writer.load(self.jacobian_row[i, j]).magnitude()
 
 
 def _summed(total: Lane, parts: list[tuple[int, int]], register: Callable[[int], Lane]) -> Lane:

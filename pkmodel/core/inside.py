@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pkmodel.core.crossing import AREA, END, N_STATS, PEAK, START, TIME_OF_PEAK
 from pkmodel.core.equations import T_START, T
 from pkmodel.core.jit import piece
+from pkmodel.core.kinds import AREA, END, N_STATS, PEAK, START, TIME_OF_PEAK
 from pkmodel.core.lanes import WIDTH
 
 #: Parts of a step in which a change of the derivative's sign is looked for.

@@ -17,7 +17,9 @@ class Method:
     ``equations.rows.own``. ``terms`` are the numbers of its polynomial inside a step. The error estimate of a linear
     system is about ``constant * h**order * J**(order - 1) f``. ``begin`` is written before a step, ``advance`` gives
     the state after it and its error estimates, ``inside`` is written after a step of which something is to be reported,
-    and ``draw`` gives the polynomial of each observed state once the slopes at the end of the step are known.
+    and ``draw`` gives the polynomial of each observed state once the slopes at the end of the step are known. A step is
+    at most ``reach`` of the fastest time constants long. ``guarded``: states that are moved exactly count for its error
+    all the same, since estimates of few states may vanish by chance.
     """
 
     name: str
@@ -25,6 +27,8 @@ class Method:
     terms: int
     order: int
     constant: float
+    guarded: bool
+    reach: float
     begin: Callable[[Writer, Equations], None]
     advance: Callable[[Writer, Equations, Lane], tuple[list[Lane], list[Lane]]]
     inside: Callable[[Writer, Equations, Lane], None]

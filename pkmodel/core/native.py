@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import binding, ir
-from numba import config
-from numba.core import types
+from numba.core import config, types
 from numba.extending import intrinsic
 
 _DOUBLE, _INT64 = ir.DoubleType(), ir.IntType(64)
@@ -23,11 +22,11 @@ class Library:
     def __init__(self, module: ir.Module, names: Sequence[str]):
         binding.initialize_native_target()
         binding.initialize_native_asmprinter()
-        features = config.CPU_FEATURES
+        features: str | None = getattr(config, "CPU_FEATURES", None)
         if features is None:
             features = binding.get_host_cpu_features().flatten()
         machine = binding.Target.from_default_triple().create_target_machine(
-            cpu=config.CPU_NAME or binding.get_host_cpu_name(), features=features, opt=2
+            cpu=getattr(config, "CPU_NAME", None) or binding.get_host_cpu_name(), features=features, opt=2
         )
         parsed = binding.parse_assembly(str(module))
         parsed.verify()

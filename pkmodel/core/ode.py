@@ -47,11 +47,12 @@ class Levels(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """How each patient ended, (n,) each: status, steps tried, and how many of them were rejected."""
+    """How each patient ended, (n,) each: status, steps tried, how many of them were rejected, and when (h)."""
 
     status: np.ndarray
     steps: np.ndarray
     rejected: np.ndarray
+    reached: np.ndarray
 
 
 @piece
@@ -65,6 +66,7 @@ def _finish(w, rows, lanes, lane, n, levels, stops, outcome, status):
     outcome.status[p] = status
     outcome.steps[p] = np.int64(w[STEPS * WIDTH + lane])
     outcome.rejected[p] = np.int64(w[REJECTED * WIDTH + lane])
+    outcome.reached[p] = w[T * WIDTH + lane]
     lanes.patient[lane] = -1
     w[RUNNING * WIDTH + lane] = 0.0
 
@@ -168,7 +170,7 @@ def _integrate(w, address, rows, control, patients, queue, events, edges, time, 
 
 @piece
 def _bare_outcome(outcome):
-    return Outcome(pointer(outcome.status), pointer(outcome.steps), pointer(outcome.rejected))
+    return Outcome(pointer(outcome.status), pointer(outcome.steps), pointer(outcome.rejected), pointer(outcome.reached))
 
 
 @piece
@@ -249,17 +251,29 @@ def integrate(
         figures = Figures(whole, none, none, none, none, none, whole, 0, 0, size, 0, 0)
     memory = aligned(machine.equations.rows.size * WIDTH)
     memory[:] = 0.0
-    outcome = Outcome(*(np.zeros(size, dtype=np.int64) for _ in range(3)))
-    counters = [np.zeros(WIDTH, dtype=np.int64) for _ in range(4)]
-    counters[0][:] = -1
-    ports, held = patients.ports * WIDTH, figures.outputs * figures.limits * WIDTH
-    lanes = Lanes(*counters, np.zeros(ports, dtype=np.int64), np.zeros(ports))
+    none = np.zeros(size, dtype=np.int64)
+    outcome = Outcome(none, none.copy(), none.copy(), np.zeros(size))
+    terms = machine.method.terms
+    numbers = np.zeros(WIDTH, dtype=np.int64)
+    lanes = Lanes(
+        numbers - 1,
+        numbers.copy(),
+        numbers.copy(),
+        numbers.copy(),
+        np.zeros(patients.ports * WIDTH, dtype=np.int64),
+        np.zeros(patients.ports * WIDTH),
+    )
+    level, held = np.zeros(figures.outputs * WIDTH), np.zeros(figures.outputs * figures.limits * WIDTH)
     notes = Notes(
-        *(np.zeros(figures.outputs * WIDTH) for _ in range(4)),
-        *(np.zeros(held) for _ in range(2)),
+        level,
+        level.copy(),
+        level.copy(),
+        level.copy(),
+        held,
+        held.copy(),
         np.zeros(WIDTH),
-        np.zeros(machine.method.terms),
-        machine.method.terms,
+        np.zeros(terms),
+        terms,
     )
     _integrate(
         memory,

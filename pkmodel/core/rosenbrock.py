@@ -18,6 +18,7 @@ the errors of the state, and the method's own quartic is taken.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 
 import numpy as np
 
@@ -28,7 +29,7 @@ from pkmodel.core.sparse import eliminate
 
 _STAGES = 8
 _GAMMA = 0.21193756319429014
-_A = (
+_A: tuple[tuple[float, ...], ...] = (
     (),
     (3.0,),
     (2.849394379747939, 0.45842242204463923),
@@ -36,7 +37,7 @@ _A = (
     (2.8029986275628964, 0.5072464736228206, -0.3988312541770524, -0.04721187230404641),
     (-7.502846399306121, 2.561846144803919, -11.627539656261098, -0.18268767659942256, 0.030198172008377946),
 )
-_C = (
+_C: tuple[tuple[float, ...], ...] = (
     (),
     (-14.155112264123755,),
     (-17.97296035885952, -2.859693295451294),
@@ -118,7 +119,7 @@ def _vector(equations: Equations, i: int, stage: int) -> int:
 
 
 def _kept(equations: Equations, k: int, place: int) -> int:
-    """The row of y, f, g at the start of the step (0 to 2), of the quartic's parts (3 to 5), of 1 where it holds (6)."""
+    """The row of y, f, g at the start of the step (0 to 2), of the quartic's parts (3 to 5), of where it holds (6)."""
     return equations.rows.own + _STAGES * equations.states + 7 * k + place
 
 
@@ -163,10 +164,7 @@ def _advance(writer: Writer, equations: Equations, h: Lane) -> tuple[list[Lane],
 
 def _inside(writer: Writer, equations: Equations, h: Lane) -> None:
     """Whether the step is long, and the method's own polynomial."""
-    fastest = writer.number(0.0)
-    for i, j in equations.linked:
-        if i == j:
-            fastest = fastest.larger(writer.load(equations.jacobian_row[i, j]).magnitude())
+    fastest = equations.fastest(writer)
     long = (fastest * h > _MANY).choose(1.0, 0.0)
     for k, i in enumerate(equations.observed):
         vectors = [writer.load(_vector(equations, i, j)) for j in range(_STAGES)]
@@ -243,6 +241,8 @@ METHOD = Method(
     terms=6,
     order=5,
     constant=1.25e-4,
+    guarded=False,
+    reach=inf,
     begin=_begin,
     advance=_advance,
     inside=_inside,

@@ -6,6 +6,8 @@ against its floor where the state is lower, and the largest of them decides.
 
 from __future__ import annotations
 
+from math import isfinite
+
 from pkmodel.core.elementary import decaying, mean_exponential, rough_exp2, rough_log2
 from pkmodel.core.emit import Lane, Writer
 from pkmodel.core.equations import (
@@ -40,6 +42,8 @@ def write_attempt(writer: Writer, equations: Equations, method: Method) -> None:
     rows, decays = equations.rows, equations.decays()
     time, wished, end = writer.load(T), writer.load(H), writer.load(END)
     running = writer.load(RUNNING) > 0.5
+    if isfinite(method.reach):
+        wished = wished.smaller(method.reach / equations.fastest(writer))
     rest = end - time
     last = rest <= _STRETCH * wished
     h = last.choose(rest, wished.smaller(0.5 * rest))
@@ -48,7 +52,7 @@ def write_attempt(writer: Writer, equations: Equations, method: Method) -> None:
     state, estimate = method.advance(writer, equations, h)
     worst = writer.number(0.0)
     for i in range(equations.states):
-        if i not in decays:
+        if i not in decays or method.guarded:
             ratio = estimate[i].magnitude() / state[i].magnitude().larger(writer.load(rows.floor + i))
             worst = (ratio <= worst).choose(worst, ratio)  # a NaN stays
     worst = worst * writer.load(TIGHTNESS)
