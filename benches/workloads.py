@@ -168,3 +168,31 @@ def report(
     benchmark.extra_info["C limit [ms]"] = 1e3 * limit
     benchmark.extra_info["ratio to C"] = median / limit
     print(f"\n{name}: {1e3 * median:.2f} ms, C {1e3 * limit:.2f} ms, ratio {median / limit:.2f}, error {achieved:.1e}")
+
+
+def w3(folder: Path) -> Workload:
+    """W3: 2,000 patients of W2 with saturable elimination, an effect site and a blood-pressure turnover, from a file."""
+    import pkmodel as pk
+    from pkmodel import network
+    from pkmodel.population import Population
+
+    names = "V1 Q2 V2 Q3 V3 KA1 KA2 FN FG FM CLM VM1 QM VM2 VMAX KM KE0 EMAX EC50 KOUT BP0".split()
+    table = np.load(folder / "inputs" / "w3_params.npy").T
+    model = pk.load_model(Path(__file__).resolve().parents[1] / "tests" / "reference" / "saturable_nasal.yaml")
+    size = table.shape[1]
+    values = dict(zip(names, np.ascontiguousarray(table[3:]), strict=True))
+    net = network.build(model, Population(0, size, {"ancestry": np.zeros(size)}), parameters=values)
+    doses = EventList(size)
+    for day in (0, 3, 7, 10, 14, 17, 21, 24):
+        for spray in range(3):
+            time = day * 24.0 + spray * 5 / 60
+            doses.bolus(time, 0, values["FN"] * 28)
+            doses.bolus(time, 1, (1 - values["FN"]) * 28)
+    observed = np.array([net.states.index(name) for name in ("central", "noresketamine", "blood_pressure")])
+    scale = np.stack([1 / values["V1"], 1 / values["VM1"], np.ones(size)])
+    return Workload(net.system, doses.events(), np.load(folder / "inputs" / "w2_times.npy"), observed, scale)
+
+
+def peak_error(found: Floats, exact: Floats) -> float:
+    """The largest error relative to the peak of each output of each patient: the norm of W3."""
+    return float((np.abs(found - exact) / np.abs(exact).max(axis=2, keepdims=True)).max())

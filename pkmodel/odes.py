@@ -29,9 +29,12 @@ _FLOOR = 1e-9
 #: What went wrong, and what to do, by the status of :mod:`pkmodel.core.ode`.
 _SENTENCES = {
     1: ("it took {most:,} steps", "loosen the tolerance, or look for rates in the model that are far too fast"),
-    2: ("its steps became shorter than the clock can tell", "look for a rate that grows without bound, or jumps"),
+    2: (
+        "its steps became shorter than the clock can tell",
+        "look for a rate that grows without bound, jumps, or is not defined beyond some level",
+    ),
     3: (
-        "a rate or a level stopped being a finite number",
+        "a rate is not a finite number",
         "look for a division by 0, or a root or logarithm of something negative, in the rates of the model",
     ),
 }
@@ -137,6 +140,7 @@ class _Run:
         size, states, _ = self.rates.shape
         start = system.initial if initial is None else initial
         self.initial = np.zeros((size, states)) if start is None else np.ascontiguousarray(start, dtype=np.float64)
+        self.first_dose = system.first_dose
         dynamics = system.dynamics
         self.tape = _no_tape(states) if dynamics is None else dynamics.tape
         self.parameters = np.empty((0, size)) if dynamics is None else dynamics.parameters
@@ -177,7 +181,7 @@ class _Run:
                     continue
                 code = machine.machine_for(flows, self.tape, self.observed, ports, numbers, self.drawn)
                 entries = code.equations.rate_entries
-                given = patients_for(self.rates, entries, self.parameters, self.initial, floor, ports)
+                given = patients_for(self.rates, entries, self.parameters, self.initial, floor, ports, self.first_dose)
                 control = Control(_MARGIN[name] * self.tolerance, MOST_STEPS)
                 outcome = integrate(code, control, given, queue, self.events, **wanted(queue))
                 for part, whole in zip(outcome, total, strict=True):

@@ -18,9 +18,11 @@ class System:
 
     ``rates`` is (n, s, s), 1/h, entry [p, i, j] from state j to i; the diagonal leaves. ``initial`` (n, s) is the state
     before the first dose, 0 where it is not given. ``dynamics`` are the non-linear and time-varying terms, None for a
-    linear system.
+    linear system. ``first_dose`` (n,) is when ``time_since_first_dose`` begins (h), that of the first event that gives
+    something without it.
     """
 
     rates: Floats
     initial: Floats | None = None
     dynamics: Dynamics | None = None
+    first_dose: Floats | None = None

@@ -28,6 +28,7 @@ class Patients(NamedTuple):
     initial: np.ndarray
     floor: np.ndarray
     port_state: np.ndarray
+    first_dose: np.ndarray
     n: int
     states: int
     n_entries: int
@@ -42,8 +43,12 @@ def patients_for(
     initial: np.ndarray,
     floor: np.ndarray,
     port_state: np.ndarray,
+    first_dose: np.ndarray | None = None,
 ) -> Patients:
-    """The bundle that kernels take; ``entries`` are rows and columns of the rates that are used."""
+    """The bundle that kernels take; ``entries`` are rows and columns of the rates that are used.
+
+    ``first_dose`` (n,) is the time of the first dose (h) where that is not an event of the run.
+    """
     n, states = initial.shape
     places = np.array([i * states + j for i, j in entries], dtype=np.int64)
     return Patients(
@@ -53,6 +58,7 @@ def patients_for(
         np.ascontiguousarray(initial, dtype=np.float64),
         np.ascontiguousarray(floor, dtype=np.float64),
         port_state.astype(np.int64),
+        np.full(n, np.inf) if first_dose is None else np.ascontiguousarray(first_dose, dtype=np.float64),
         n,
         states,
         places.size,
@@ -71,6 +77,7 @@ def bare_patients(patients):
         pointer(patients.initial),
         pointer(patients.floor),
         pointer(patients.port_state),
+        pointer(patients.first_dose),
         patients.n,
         patients.states,
         patients.n_entries,
@@ -135,7 +142,7 @@ def enter(w, rows, lanes, lane, patients, p, events, stops):
     w[DUE * WIDTH + lane] = due
     w[T * WIDTH + lane] = now
     w[END * WIDTH + lane] = now
-    w[FIRST * WIDTH + lane] = np.inf
+    w[FIRST * WIDTH + lane] = patients.first_dose[p]
     w[STEPS * WIDTH + lane] = 0.0
     w[REJECTED * WIDTH + lane] = 0.0
     w[RUNNING * WIDTH + lane] = 1.0

@@ -122,12 +122,12 @@ def _network(spec: ModelSpec, population: Population, own: Mapping[str, Floats])
 
 
 def _part(system: System, which: Ints) -> System:
-    """The systems of some patients of a block."""
+    """The systems of some patients of a block, on a clock that begins with a subject's first dose."""
     dynamics = system.dynamics
     if dynamics is not None:
         dynamics = replace(dynamics, parameters=dynamics.parameters[:, which])
     initial = None if system.initial is None else system.initial[which]
-    return replace(system, rates=system.rates[which], initial=initial, dynamics=dynamics)
+    return System(system.rates[which], initial, dynamics, first_dose=np.zeros(which.size))
 
 
 def _loss(net: Network) -> Floats:

@@ -20,6 +20,7 @@ from pkmodel.records.disposition import Disposition
 from pkmodel.records.resolve import OBSERVE, STEADY, Event, Infusion, Repeated
 from pkmodel.records.table import Table
 from pkmodel.schedule import EventList
+from pkmodel.system import System
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -203,8 +204,7 @@ def _steady_states(
     if not cases:
         return {}
     if disposition.loss is None:
-        expected = "doses given one by one (addl) until nothing changes any more"
-        raise InputError(Problem("a steady state of a non-linear model", expected, "ss", table.where(cases[0][0])))
+        return _iterated(table, cases, disposition)
     rows = np.array([row for row, _ in cases])
     which = disposition.of_row[rows]
     rates, loss = disposition.rates[which], disposition.loss[which]
@@ -232,3 +232,27 @@ def _steady_states(
             rates[which], loss[which], into[which], amount, duration, interval, phase, mass
         )
     return {id(each): amounts[index] for index, (_, each) in enumerate(cases)}
+
+
+def _iterated(table: Table, cases: Sequence[tuple[int, Repeated]], disposition: Disposition) -> dict[int, Floats]:
+    """Steady states of a non-linear model; one that changes with time has none."""
+    from pkmodel.records import periodic
+
+    found = {}
+    for row, doses in cases:
+        which = int(disposition.of_row[row])
+        dynamics = disposition.system(np.array([which])).dynamics
+        if dynamics is not None and dynamics.tape.time_flow.size:
+            seen, expected = "a steady state of a model that changes with time", "doses given one by one (addl)"
+            raise InputError(Problem(seen, expected, "ss", table.where(row)))
+        start = disposition.start[which]
+
+        def copies(size: int, which: int = which) -> System:
+            return disposition.system(np.full(size, which))
+
+        state = periodic.steady_state(copies, start, doses)
+        if state is None:
+            expected = "a dose that the body can eliminate within its interval"
+            raise InputError(Problem("a steady state that does not exist", expected, "ss", table.where(row)))
+        found[id(doses)] = state - start
+    return found

@@ -237,5 +237,5 @@ def test_no_steady_state_of_a_non_linear_model() -> None:
     model = pk.load_model("esketamine_flint2017")
     assert not model.linear
     into = model.routes["iv"].paths[0].into
-    with pytest.raises(pk.InputError, match=r"^row 1  ss  found a steady state of a non-linear model  .*addl"):
+    with pytest.raises(pk.InputError, match=r"^row 1  ss  found a steady state of a model that changes with time  .*addl"):
         pk.simulate_records(doses(ss=[1, 0, 0], ii=12.0, cmt=into, sex="male", height=175.0), model)
