@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ class Workload:
         size = self.system.rates.shape[0] // 2
         return [
             Workload(
-                System(rates=self.system.rates[part]),
+                _part(self.system, part),
                 self.events._replace(value=np.ascontiguousarray(self.events.value[:, part])),
                 self.time,
                 self.observed,
@@ -51,6 +51,15 @@ class Workload:
             )
             for part in (slice(0, size), slice(size, None))
         ]
+
+
+def _part(system: System, part: slice) -> System:
+    """The systems of some patients."""
+    dynamics = system.dynamics
+    if dynamics is not None:
+        dynamics = replace(dynamics, parameters=np.ascontiguousarray(dynamics.parameters[:, part]))
+    initial = None if system.initial is None else system.initial[part]
+    return System(rates=system.rates[part], initial=initial, dynamics=dynamics)
 
 
 def prepare(folder: Path) -> Path:
@@ -171,12 +180,34 @@ def report(
 
 
 def w3(folder: Path) -> Workload:
-    """W3: 2,000 patients of W2 with saturable elimination, an effect site and a blood-pressure turnover, from a file."""
+    """W3: 2,000 patients of W2 with saturable elimination, effect site and blood-pressure turnover, from a file."""
     import pkmodel as pk
     from pkmodel import network
     from pkmodel.population import Population
 
-    names = "V1 Q2 V2 Q3 V3 KA1 KA2 FN FG FM CLM VM1 QM VM2 VMAX KM KE0 EMAX EC50 KOUT BP0".split()
+    names = [
+        "V1",
+        "Q2",
+        "V2",
+        "Q3",
+        "V3",
+        "KA1",
+        "KA2",
+        "FN",
+        "FG",
+        "FM",
+        "CLM",
+        "VM1",
+        "QM",
+        "VM2",
+        "VMAX",
+        "KM",
+        "KE0",
+        "EMAX",
+        "EC50",
+        "KOUT",
+        "BP0",
+    ]
     table = np.load(folder / "inputs" / "w3_params.npy").T
     model = pk.load_model(Path(__file__).resolve().parents[1] / "tests" / "reference" / "saturable_nasal.yaml")
     size = table.shape[1]

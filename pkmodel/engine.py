@@ -29,6 +29,7 @@ __all__ = [
     "figures",
     "grid_of",
     "levels",
+    "methods",
     "sampled_figures",
 ]
 
@@ -68,6 +69,13 @@ class Numerics:
 
 #: The engine that the model needs.
 AUTO = Numerics()
+
+
+def methods(system: System, events: Events, until: float, numerics: Numerics = AUTO) -> NDArray[np.str_]:
+    """What integrates each patient (n,) up to ``until`` (h): ``propagator``, ``explicit`` or ``stiff``."""
+    if numerics.by_ode(system):
+        return odes.methods(system, events, until, numerics.method, numerics.tolerance)
+    return np.full(system.rates.shape[0], "propagator")
 
 
 def amounts(

@@ -75,6 +75,16 @@ class Result:
         """The model that was run."""
         return self.network.model
 
+    @property
+    def engine(self) -> str:
+        """The engine that ran: ``propagator`` or ``ode``."""
+        return "ode" if self.numerics.by_ode(self.network.system) else "propagator"
+
+    @property
+    def methods(self) -> NDArray[np.str_]:
+        """What integrated each patient (n,): ``propagator``, ``explicit`` or ``stiff``."""
+        return engine.methods(self.network.system, self.schedule.events, float(self.time[-1]), self.numerics)
+
     def level(self, output: str = "parent") -> Floats:
         """(n, t) levels of an output, or an effect, in its unit."""
         if output in self.network.effects:

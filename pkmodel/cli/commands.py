@@ -183,13 +183,14 @@ def simulate(
     if as_json:
         rows = result.sessions().to_dict(orient="records")
         head = {"disclaimer": NOT_FOR_CARE, "model": result.model.id, "evidence": result.model.evidence}
+        head["engine"] = ", ".join([result.engine, *(set(result.methods) - {result.engine})])
         console.print_json({**head, "warnings": result.warnings, "sessions": rows})
     elif file is None:
         console.sessions(result, result.sessions().to_dict(orient="records"))
     for sentence in result.warnings:
         console.note(f"note: {sentence}")
     if file is not None:
-        count = len(result.network.output_names)
+        count = len(result.network.output_names) + len(result.network.effects)
         console.note(f"{file}: {result.time.size:,} times, outputs: {count}. {NOT_FOR_CARE}")
 
 

@@ -1,0 +1,81 @@
+"""Speed of the ODE core on W3, where both it and the hand-written C reach the same error.
+
+``pytest benches --benchmark-only``. The C is an explicit pair in lock-step over eight patients at a given rtol.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import workloads
+from workloads import Workload
+
+from pkmodel import engine
+from pkmodel.engine import Numerics
+
+pytestmark = pytest.mark.skipif(
+    not workloads.SHARED.is_dir(), reason="the shared workloads are not beside the checkout"
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the shared folder with its inputs."""
+    return workloads.prepare(tmp_path_factory.mktemp("bench"))
+
+
+def c_limit(folder: Path, rtol: str) -> tuple[dict[int, float], float] | str:
+    """Median seconds of the C program by threads, and its peak error; or why there is none."""
+    if shutil.which("gcc") is None:
+        return "no gcc to compile the C limit with"
+    if "avx512f" not in Path("/proc/cpuinfo").read_text():
+        return "the C limit needs AVX-512, which this machine has not"
+    flags = ["-O3", "-march=native", "-mprefer-vector-width=512", "-ffast-math", "-fopenmp"]
+    subprocess.run(["gcc", *flags, "limit_w3.c", "-o", "limit_w3", "-lm"], cwd=folder, check=True)
+    command = ["./limit_w3", "inputs/w3_params.csv", "out", "7", rtol, "1e-9"]
+    text = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
+    medians = {int(threads): float(median) for threads, median in re.findall(r"threads=(\d) median=([\d.]+) s", text)}
+    table = np.loadtxt(folder / "out_subset20.csv", delimiter=",", skiprows=1)[:, 2:]
+    found = table.reshape(20, 584, 3).transpose(0, 2, 1)
+    return medians, workloads.peak_error(found, workloads.reference("w3", 3))
+
+
+def _solve(work: Workload, tolerance: float, out: Any) -> Any:
+    numerics = Numerics(tolerance=tolerance)
+    return engine.levels(work.system, work.events, work.time, work.observed, work.scale, out=out, numerics=numerics)
+
+
+@pytest.mark.parametrize(("rtol", "tolerance"), [("1e-7", 1e-6), ("1e-8", 1.2e-7)])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_w3(benchmark: Callable[..., Any], folder: Path, rtol: str, tolerance: float, threads: int) -> None:
+    """2,000 patients, saturable elimination, effect site and turnover, 584 times, at the error that the C reaches."""
+    work = workloads.w3(folder)
+    size = work.system.rates.shape[0]
+    out = np.zeros((size, 3, work.time.size))
+    if threads == 1:
+        benchmark(lambda: _solve(work, tolerance, out))
+    else:
+        halves, parts = work.halves(), [out[: size // 2], out[size // 2 :]]
+        benchmark(lambda: workloads.in_two_threads(lambda half: _solve(halves[half], tolerance, parts[half])))
+    error = workloads.peak_error(out[:20], workloads.reference("w3", 3))
+    assert error < 0.1 * tolerance * 10
+    median = benchmark.stats.stats.median  # type: ignore[attr-defined]
+    name = f"W3, {threads} thread(s), tolerance {tolerance:g}"
+    limit = c_limit(folder, rtol)
+    if isinstance(limit, str):
+        print(f"\n{name}: {1e3 * median:.0f} ms, peak error {error:.1e}; {limit}")
+        return
+    seconds, reached = limit
+    ratio = median / seconds[threads]
+    benchmark.extra_info.update({"peak error": error, "C peak error": reached, "ratio to C": ratio})  # type: ignore[attr-defined]
+    print(
+        f"\n{name}: {1e3 * median:.0f} ms, peak error {error:.1e}; "
+        f"C at rtol {rtol}: {1e3 * seconds[threads]:.0f} ms, peak error {reached:.1e}; ratio {ratio:.2f}"
+    )
