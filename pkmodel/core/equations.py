@@ -24,12 +24,12 @@ Entry = tuple[int, int]
 # Rows at the same place for every model: time now and at the start of the last step (h); length of the next step; the
 # next stop; the next time to report; the first dose;
 (T, T_START, H, END, DUE, FIRST) = range(6)
-# steps, rejected ones, and the most there may be; the largest error estimate of the last step;
-(STEPS, REJECTED, MOST, ERROR) = range(6, 10)
+# steps, rejected ones, and the most there may be;
+(STEPS, REJECTED, MOST) = range(6, 9)
 # 1 over the bound of the estimate; the largest growth of a step; 1 where the state has jumped, and where a patient is
 # under way.
-(TIGHTNESS, GROWTH, FRESH, RUNNING) = range(10, 14)
-_FIRST_FREE = 14
+(TIGHTNESS, GROWTH, FRESH, RUNNING) = range(9, 13)
+_FIRST_FREE = 13
 
 
 class Rows(NamedTuple):

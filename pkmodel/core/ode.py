@@ -13,7 +13,7 @@ import numpy as np
 
 from pkmodel.core.arrivals import Lanes, Patients, Stops, bare_patients, edge_of, enter, stop
 from pkmodel.core.doses import bare_events
-from pkmodel.core.equations import DUE, ERROR, GROWTH, MOST, REJECTED, RUNNING, STEPS, TIGHTNESS, H, T
+from pkmodel.core.equations import DUE, GROWTH, MOST, REJECTED, RUNNING, STEPS, TIGHTNESS, H, T
 from pkmodel.core.inside import Figures, Notes, look, void
 from pkmodel.core.jit import kernel, piece
 from pkmodel.core.kinds import Events
@@ -72,10 +72,11 @@ def _finish(w, rows, lanes, lane, n, levels, stops, outcome, status):
 
 
 @piece
-def _why(w, lane):
+def _why(w, rows, lane, states):
     """Why the steps of a lane lead nowhere."""
-    if not np.isfinite(w[ERROR * WIDTH + lane]):
-        return np.int64(NOT_FINITE)
+    for i in range(states):
+        if not np.isfinite(w[(rows.f + i) * WIDTH + lane]):
+            return np.int64(NOT_FINITE)
     many = w[STEPS * WIDTH + lane] >= w[MOST * WIDTH + lane]
     return np.int64(TOO_MANY_STEPS) if many else np.int64(STEP_TOO_SMALL)
 
@@ -163,7 +164,8 @@ def _integrate(w, address, rows, control, patients, queue, events, edges, time, 
             for lane in range(WIDTH):
                 if (stuck >> lane) & 1:
                     void(figures, lanes.patient[lane])
-                    _finish(w, rows, lanes, lane, patients.n, levels, stops, outcome, _why(w, lane))
+                    why = _why(w, rows, lane, patients.states)
+                    _finish(w, rows, lanes, lane, patients.n, levels, stops, outcome, why)
                     running &= ~(1 << lane)
             stopped, due = stopped | stuck, due & ~stuck
 

@@ -130,7 +130,7 @@ def _begin(writer: Writer, equations: Equations) -> None:
             writer.store(_kept(equations, k, place), writer.load(row))
 
 
-def _advance(writer: Writer, equations: Equations, h: Lane) -> tuple[list[Lane], list[Lane]]:
+def _advance(writer: Writer, equations: Equations, h: Lane) -> tuple[list[Lane], list[list[Lane]]]:
     rows, states = equations.rows, range(equations.states)
     solve = _factors(writer, equations, h)
     inverse = 1.0 / h
@@ -159,7 +159,7 @@ def _advance(writer: Writer, equations: Equations, h: Lane) -> tuple[list[Lane],
         vector = solve(right)
         for i in states:
             writer.store(_vector(equations, i, stage), vector[i])
-    return [argument[i] + vector[i] for i in states], vector
+    return [argument[i] + vector[i] for i in states], [vector]
 
 
 def _inside(writer: Writer, equations: Equations, h: Lane) -> None:
@@ -245,6 +245,7 @@ METHOD = Method(
     reach=inf,
     begin=_begin,
     advance=_advance,
+    weigh=lambda errors: errors[0],
     inside=_inside,
     draw=_draw,
 )

@@ -6,14 +6,13 @@ against its floor where the state is lower, and the largest of them decides.
 
 from __future__ import annotations
 
-from math import isfinite
+from math import inf, isfinite
 
 from pkmodel.core.elementary import decaying, mean_exponential, rough_exp2, rough_log2
 from pkmodel.core.emit import Lane, Writer
 from pkmodel.core.equations import (
     DUE,
     END,
-    ERROR,
     FRESH,
     GROWTH,
     MOST,
@@ -42,20 +41,16 @@ def write_attempt(writer: Writer, equations: Equations, method: Method) -> None:
     rows, decays = equations.rows, equations.decays()
     time, wished, end = writer.load(T), writer.load(H), writer.load(END)
     running = writer.load(RUNNING) > 0.5
-    if isfinite(method.reach):
-        wished = wished.smaller(method.reach / equations.fastest(writer))
+    if isfinite(method.reach):  # steps of a fixed length are as long as they are
+        longest = method.reach / equations.fastest(writer)
+        wished = wished.smaller((writer.load(TIGHTNESS) > 0.0).choose(longest, inf))
     rest = end - time
     last = rest <= _STRETCH * wished
     h = last.choose(rest, wished.smaller(0.5 * rest))
     writer.store(T_START, time)
     method.begin(writer, equations)
-    state, estimate = method.advance(writer, equations, h)
-    worst = writer.number(0.0)
-    for i in range(equations.states):
-        if i not in decays or method.guarded:
-            ratio = estimate[i].magnitude() / state[i].magnitude().larger(writer.load(rows.floor + i))
-            worst = (ratio <= worst).choose(worst, ratio)  # a NaN stays
-    worst = worst * writer.load(TIGHTNESS)
+    state, estimates = method.advance(writer, equations, h)
+    worst = writer.load(TIGHTNESS) * _largest(writer, equations, method, state, estimates)
     accepted = (worst <= 1.0) & running
     for i in range(equations.states):
         new = _decayed(writer, equations, i, decays[i], h) if i in decays else state[i]
@@ -68,7 +63,6 @@ def write_attempt(writer: Writer, equations: Equations, method: Method) -> None:
     steps = writer.load(STEPS) + 1.0
     writer.store(T, now)
     writer.store(H, following)
-    writer.store(ERROR, worst)
     writer.store(STEPS, steps)
     writer.store(REJECTED, writer.load(REJECTED) + accepted.choose(0.0, 1.0))
     pending = accepted & (writer.load(DUE) < now)
@@ -76,6 +70,19 @@ def write_attempt(writer: Writer, equations: Equations, method: Method) -> None:
         method.inside(writer, equations, h)
     stuck = running & ((~accepted & (time + following <= time)) | (steps >= writer.load(MOST)))
     writer.finish(accepted, accepted & (now >= end), pending, stuck)
+
+
+def _largest(
+    writer: Writer, equations: Equations, method: Method, state: list[Lane], estimates: list[list[Lane]]
+) -> Lane:
+    """The largest error of a state, relative to the state or its floor; NaN where one is NaN."""
+    worst, decays = writer.number(0.0), equations.decays()
+    for i in range(equations.states):
+        if i not in decays or method.guarded:
+            scale = state[i].magnitude().larger(writer.load(equations.rows.floor + i))
+            error = method.weigh([estimate[i].magnitude() / scale for estimate in estimates])
+            worst = (error <= worst).choose(worst, error)
+    return worst
 
 
 def _decayed(writer: Writer, equations: Equations, i: int, rate_row: int, h: Lane) -> Lane:
