@@ -108,7 +108,7 @@ def power(a: Lane, b: Lane) -> Lane:
     grows = a.equals(0.0).choose(-b, b)
     edge = (grows > 0.0).choose(_INFINITY, (grows < 0.0).choose(0.0, _NAN))
     edge = (a.equals(0.0) | a.equals(_INFINITY)).choose(edge, _NAN)
-    return b.equals(0.0).choose(1.0, usable.choose(raised, edge))
+    return (b.equals(0.0) | a.equals(1.0)).choose(1.0, usable.choose(raised, edge))
 
 
 def rough_log2(x: Lane) -> Lane:
