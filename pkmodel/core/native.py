@@ -26,7 +26,7 @@ class Library:
         if features is None:
             features = binding.get_host_cpu_features().flatten()
         machine = binding.Target.from_default_triple().create_target_machine(
-            cpu=getattr(config, "CPU_NAME", None) or binding.get_host_cpu_name(), features=features, opt=2
+            cpu=getattr(config, "CPU_NAME", None) or binding.get_host_cpu_name(), features=features, opt=1
         )
         parsed = binding.parse_assembly(str(module))
         parsed.verify()
