@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,10 +65,13 @@ def levels(
     ``initial`` (n, s) is the state at the earlier of the first event and the first time; the system's without it.
     ``method`` is ``auto``, ``stiff`` or ``explicit``. Raises RunError where a patient cannot be integrated.
     """
-    observed, given = observed.astype(np.int64), (time, np.ascontiguousarray(scale))
-    run = _Run(system, events, initial, float(time[-1]), tolerance, observed, False)
+    if not time.size:
+        none = np.zeros(system.rates.shape[0], dtype=np.int64)
+        return Report(np.full(none.size, STIFF), none, none)
+    observed = observed.astype(np.int64)
     target = found if found.flags.c_contiguous else np.empty(found.shape)
-    report = run.carry_out(method, lambda ports: {"levels": (given[0], observed, given[1], target)})
+    wanted = {"levels": (time, observed, np.ascontiguousarray(scale), target)}
+    report = _Run(system, events, initial, float(time[-1]), tolerance, observed, False).carry_out(method, wanted)
     if target is not found:
         found[:] = target
     return report
@@ -112,9 +115,9 @@ def figures(
         boundary.shape[0] - 1,
         crossings.shape[3],
     )
-    run = _Run(system, events, None, float(boundary[-1].max()), tolerance, observed, True)
     n_crossings[:] = 0
-    return run.carry_out(method, lambda ports: {"edges": boundary, "figures": bundle}, n_crossings)
+    run = _Run(system, events, None, float(boundary[-1].max()), tolerance, observed, True)
+    return run.carry_out(method, {"edges": boundary, "figures": bundle}, n_crossings)
 
 
 def methods(system: System, events: Events, until: float, method: str, tolerance: float) -> NDArray[np.str_]:
@@ -145,11 +148,13 @@ class _Run:
         self.tape = _no_tape(states) if dynamics is None else dynamics.tape
         self.parameters = np.empty((0, size)) if dynamics is None else dynamics.parameters
         self.doses = _doses(events, size, states, end)
+        self.entries = [(int(i), int(j)) for i, j in np.argwhere((self.rates != 0.0).any(axis=0))]
 
-    def carry_out(self, method: str, wanted: Callable[[Ints], dict[str, Any]], counts: Ints | None = None) -> Report:
+    def carry_out(self, method: str, wanted: dict[str, Any], counts: Ints | None = None) -> Report:
         """Integrate everybody; a patient for whom the explicit method was chosen and gave up gets the stiff one.
 
-        ``counts`` (n, ...) are counters that start again at 0 for such a patient.
+        ``wanted`` is what :func:`pkmodel.core.ode.integrate` is asked for; ``counts`` (n, ...) are counters that start
+        again at 0 for such a patient.
         """
         chosen = self.choose(method)
         outcome = self._integrate(chosen, np.ones(chosen.size, dtype=bool), wanted)
@@ -165,7 +170,7 @@ class _Run:
         return Report(chosen, steps, rejected)
 
     def _integrate(
-        self, chosen: NDArray[np.str_], who: NDArray[np.bool_], wanted: Callable[[Ints], dict[str, Any]]
+        self, chosen: NDArray[np.str_], who: NDArray[np.bool_], wanted: dict[str, Any]
     ) -> tuple[NDArray[Any], ...]:
         """Status, steps, rejected steps and time reached, (n,) each, of the patients ``who``."""
         from pkmodel.core import machine
@@ -183,7 +188,7 @@ class _Run:
                 entries = code.equations.rate_entries
                 given = patients_for(self.rates, entries, self.parameters, self.initial, floor, ports, self.first_dose)
                 control = Control(_MARGIN[name] * self.tolerance, MOST_STEPS)
-                outcome = integrate(code, control, given, queue, self.events, **wanted(queue))
+                outcome = integrate(code, control, given, queue, self.events, **wanted)
                 for part, whole in zip(outcome, total, strict=True):
                     whole[queue] = part[queue]
         return tuple(total)
@@ -194,18 +199,19 @@ class _Run:
         A dose spreads with the ratio of the rate at which it enters a state to that at which the state empties, at most
         1; a state with a start counts at that.
         """
-        states = self.rates.shape[1]
-        empties = np.abs(np.einsum("nii->ni", self.rates))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            gain = np.nan_to_num(np.abs(self.rates) / empties[:, :, None], nan=0.0, posinf=1.0)
-        gain = np.minimum(gain, 1.0)
-        gain[:, np.arange(states), np.arange(states)] = 0.0
+        gains = {}
+        for i, j in self.entries:
+            if i != j:
+                rate, empties = np.abs(self.rates[:, i, j]), np.abs(self.rates[:, i, i])
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    gains[i, j] = np.where(rate > 0.0, np.fmin(rate / empties, 1.0), 0.0)
         for source, target in zip(self.tape.flow_from.tolist(), self.tape.flow_to.tolist(), strict=True):
             if min(source, target) >= 0:
-                gain[:, target, source] = 1.0
+                gains[target, source] = np.ones(self.doses.shape[0])
         size = np.maximum(self.doses, np.abs(self.initial))
-        for _ in range(states):
-            size = np.maximum(size, (gain * size[:, None, :]).max(axis=2))
+        for _ in range(size.shape[1]):
+            for (i, j), gain in gains.items():
+                size[:, i] = np.fmax(size[:, i], gain * size[:, j])
         largest = size.max(axis=1, keepdims=True)
         size = np.where(size > 0.0, size, np.where(largest > 0.0, largest, 1.0))
         return _FLOOR * size
@@ -235,23 +241,27 @@ class _Run:
         time = np.sort(np.minimum(self.events.time, self.end), axis=0).T
         if not time.shape[1]:
             return np.array([[max(self.end, 0.0)]])
-        return np.diff(np.concatenate([time, np.full((time.shape[0], 1), self.end)], axis=1), axis=1)
+        hours = np.diff(np.concatenate([time, np.full((time.shape[0], 1), self.end)], axis=1), axis=1)
+        return hours[:, hours.any(axis=0)]
 
     def _fastest(self) -> Floats:
         """The fastest rate (n,), 1/h, as the explicit method sees it, at the start and with all doses inside."""
         found = np.zeros(self.rates.shape[0])
         for state in (self.initial, self.initial + self.doses):
             for time in (0.0, max(self.end, 0.0)):
-                jacobian = self.rates.copy()
+                jacobian = {(i, j): self.rates[:, i, j] for i, j in self.entries}
                 _, partial, _ = evaluate(self.tape, self.parameters, state.T, time)
                 for flow, j, derivative in zip(
                     self.tape.partial_flow.tolist(), self.tape.partial_state.tolist(), partial, strict=True
                 ):
-                    for i, sign in ((self.tape.flow_from[flow], -1.0), (self.tape.flow_to[flow], 1.0)):
+                    for i, sign in ((int(self.tape.flow_from[flow]), -1.0), (int(self.tape.flow_to[flow]), 1.0)):
                         if i >= 0:
-                            jacobian[:, i, j] += sign * derivative
-                between = np.sqrt(np.abs(jacobian * jacobian.transpose(0, 2, 1)))
-                found = np.fmax(found, between.sum(axis=2).max(axis=1))
+                            jacobian[i, j] = jacobian.get((i, j), 0.0) + sign * derivative
+                sums = np.zeros((self.rates.shape[1], found.size))
+                for (i, j), entry in sorted(jacobian.items(), key=lambda item: item[0]):  # the same sums in any block
+                    if (j, i) in jacobian:
+                        sums[i] += np.sqrt(np.abs(entry * jacobian[j, i]))
+                found = np.fmax(found, sums.max(axis=0))
         return found
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
+from numba.core.compiler_lock import global_compiler_lock
 from numpy.typing import NDArray
 
 from pkmodel.core import explicit, rosenbrock, stepping
@@ -53,7 +54,8 @@ def machine_for(
     parts: list[Any] = [flows.shape[0], flows.tobytes(), method, drawn]
     parts += [part.tobytes() if isinstance(part, np.ndarray) else int(part) for part in tape]
     parts += [tuple(observed.tolist()), tuple(port_state.tolist())]
-    return _made(_Key(tuple(parts), (flows, tape, observed, port_state)))
+    with global_compiler_lock:  # one thread makes it, the others wait
+        return _made(_Key(tuple(parts), (flows, tape, observed, port_state)))
 
 
 class _Key:
