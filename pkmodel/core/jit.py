@@ -21,14 +21,6 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
         return numba.njit(**options)(function)
 
 
-def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A piece of a kernel that is written apart but compiled in place.
-
-    For pieces of an inner loop: a call hands over a hundred numbers when its arguments are tuples of arrays.
-    """
-    return numba.njit(inline="always", error_model="numpy")(function)
-
-
 def merged(function: Callable[..., Any]) -> Callable[..., Any]:
     """A piece of a kernel of its own type, merged into its caller's machine code: no arguments are handed over."""
     return numba.njit(nogil=True, error_model="numpy", forceinline=True)(function)

@@ -1,531 +1,71 @@
-"""Eight patients at a time: a number type for numba that holds one value for each of eight lanes.
-
-A kernel written on :data:`LANE` s works on eight patients in lock-step, in the machine's vector registers where it
-has them (AVX-512: one register, AVX2: two, otherwise one number after the other). The compiler is not asked to find
-the vectors, so it cannot fail to. Nothing a lane does depends on another lane, so a result does not depend on who
-else is in the group.
-
-Arrays that hold lanes end in an axis of ``WIDTH`` and are C-contiguous; ``load(array, k)`` and ``store(array, k, x)``
-take the k-th group of eight numbers of the array's memory, whatever its shape. Indices are not checked.
-
-Multiplication and addition are fused only where ``fma`` says so, and are then fused on every machine.
-"""
+"""What a kernel on eight patients needs: the number type, its arithmetic, and its memory."""
 
 from __future__ import annotations
 
-import math
-import operator
-
-import numpy as np
-from llvmlite import ir
-from numba.core import cgutils, types
-from numba.core.imputils import lower_builtin, lower_cast
-from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
-from numba.extending import intrinsic, models, register_model
-
-from pkmodel.core.jit import merged
-
-#: How many patients go together.
-WIDTH = 8
-
-_DOUBLE = ir.DoubleType()
-_INT64 = ir.IntType(64)
-_VECTOR = ir.VectorType(_DOUBLE, WIDTH)
-_BITS = ir.VectorType(ir.IntType(1), WIDTH)
-
-
-class _Lane(types.Type):
-    """Eight float64."""
-
-    def __init__(self) -> None:
-        super().__init__(name="Lane")
-
-
-class _Mask(types.Type):
-    """Eight truth values."""
-
-    def __init__(self) -> None:
-        super().__init__(name="LaneMask")
-
-
-LANE, MASK = _Lane(), _Mask()
-
-
-@register_model(_Lane)
-class _LaneModel(models.PrimitiveModel):
-    def __init__(self, manager, kind):
-        super().__init__(manager, kind, _VECTOR)
-
-
-@register_model(_Mask)
-class _MaskModel(models.PrimitiveModel):
-    def __init__(self, manager, kind):
-        super().__init__(manager, kind, _BITS)
-
-
-class _Pointer(types.Type):
-    """Where numbers stand in memory, without the shape: what kernels hand on to one another."""
-
-    def __init__(self, dtype):
-        self.dtype = dtype
-        super().__init__(name=f"Pointer({dtype})")
-
-
-NUMBERS, WHOLES = _Pointer(types.float64), _Pointer(types.int64)
-
-
-@register_model(_Pointer)
-class _PointerModel(models.PrimitiveModel):
-    def __init__(self, manager, kind):
-        super().__init__(manager, kind, (_DOUBLE if kind.dtype == types.float64 else _INT64).as_pointer())
-
-
-@intrinsic
-def pointer(typing_context, array):
-    """The memory of a C-contiguous array. Indexing it counts single numbers, and is not checked."""
-    if not (isinstance(array, types.Array) and array.layout == "C"):
-        return None
-
-    def codegen(context, builder, sig, args):
-        return context.make_array(sig.args[0])(context, builder, args[0]).data
-
-    return _Pointer(array.dtype)(array), codegen
-
-
-@infer_global(operator.getitem)
-class _Getitem(ConcreteTemplate):
-    cases = [signature(kind.dtype, kind, types.int64) for kind in (NUMBERS, WHOLES)]
-
-
-@infer_global(operator.setitem)
-class _Setitem(ConcreteTemplate):
-    cases = [signature(types.void, kind, types.int64, kind.dtype) for kind in (NUMBERS, WHOLES)]
-
-
-@lower_builtin(operator.getitem, _Pointer, types.int64)
-def _getitem(context, builder, sig, args):
-    return builder.load(builder.gep(args[0], [args[1]]))
-
-
-@lower_builtin(operator.setitem, _Pointer, types.int64, types.Number)
-def _setitem(context, builder, sig, args):
-    builder.store(args[2], builder.gep(args[0], [args[1]]))
-    return context.get_dummy_value()
-
-
-def _splat(builder, value):
-    vector = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
-    zeros = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [0] * WIDTH)
-    return builder.shuffle_vector(vector, ir.Constant(_VECTOR, ir.Undefined), zeros)
-
-
-@lower_cast(types.float64, LANE)
-def _cast(context, builder, source, target, value):
-    return _splat(builder, value)
-
-
-def _arithmetic(operation, name):
-    """Give lanes an operator; a plain float on either side stands for eight of it."""
-
-    @infer_global(operation)
-    class _Typing(ConcreteTemplate):
-        cases = [
-            signature(LANE, LANE, LANE),
-            signature(LANE, types.float64, LANE),
-            signature(LANE, LANE, types.float64),
-        ]
-
-    @lower_builtin(operation, LANE, LANE)
-    def _both(context, builder, sig, args):
-        return getattr(builder, name)(*args)
-
-    @lower_builtin(operation, types.float64, LANE)
-    def _left(context, builder, sig, args):
-        return getattr(builder, name)(_splat(builder, args[0]), args[1])
-
-    @lower_builtin(operation, LANE, types.float64)
-    def _right(context, builder, sig, args):
-        return getattr(builder, name)(args[0], _splat(builder, args[1]))
-
-
-def _comparison(operation, name):
-    """Give lanes a comparison, which yields a mask; a comparison with NaN is false."""
-
-    @infer_global(operation)
-    class _Typing(ConcreteTemplate):
-        cases = [
-            signature(MASK, LANE, LANE),
-            signature(MASK, types.float64, LANE),
-            signature(MASK, LANE, types.float64),
-        ]
-
-    @lower_builtin(operation, LANE, LANE)
-    def _both(context, builder, sig, args):
-        return builder.fcmp_ordered(name, *args)
-
-    @lower_builtin(operation, types.float64, LANE)
-    def _left(context, builder, sig, args):
-        return builder.fcmp_ordered(name, _splat(builder, args[0]), args[1])
-
-    @lower_builtin(operation, LANE, types.float64)
-    def _right(context, builder, sig, args):
-        return builder.fcmp_ordered(name, args[0], _splat(builder, args[1]))
-
-
-for _operation, _name in (
-    (operator.add, "fadd"),
-    (operator.sub, "fsub"),
-    (operator.mul, "fmul"),
-    (operator.truediv, "fdiv"),
-):
-    _arithmetic(_operation, _name)
-for _operation, _name in (
-    (operator.lt, "<"),
-    (operator.le, "<="),
-    (operator.gt, ">"),
-    (operator.ge, ">="),
-    (operator.eq, "=="),
-):
-    _comparison(_operation, _name)
-
-
-@infer_global(operator.neg)
-class _Negative(ConcreteTemplate):
-    cases = [signature(LANE, LANE)]
-
-
-@lower_builtin(operator.neg, LANE)
-def _negative(context, builder, sig, args):
-    return builder.fneg(args[0])
-
-
-def _mask_operator(operation, name):
-    @infer_global(operation)
-    class _Typing(ConcreteTemplate):
-        cases = [signature(MASK, MASK, MASK)]
-
-    @lower_builtin(operation, MASK, MASK)
-    def _both(context, builder, sig, args):
-        return getattr(builder, name)(*args)
-
-
-_mask_operator(operator.and_, "and_")
-_mask_operator(operator.or_, "or_")
-
-
-@infer_global(operator.invert)
-class _Invert(ConcreteTemplate):
-    cases = [signature(MASK, MASK)]
-
-
-@lower_builtin(operator.invert, MASK)
-def _invert(context, builder, sig, args):
-    return builder.not_(args[0])
-
-
-def _data(context, builder, array_type, array):
-    if isinstance(array_type, _Pointer):
-        return array
-    return context.make_array(array_type)(context, builder, array).data
-
-
-def _address(context, builder, array_type, array, index, width=WIDTH):
-    """A pointer to the ``index``-th group of ``width`` numbers in the memory of an array."""
-    data = _data(context, builder, array_type, array)
-    offset = builder.mul(index, ir.Constant(_INT64, width)) if width > 1 else index
-    return builder.gep(data, [offset])
-
-
-def _holds(array, dtype=types.float64):
-    """Whether numbers of a type can be taken from the memory of an array (or pointer)."""
-    if isinstance(array, _Pointer):
-        return array.dtype == dtype
-    return isinstance(array, types.Array) and array.dtype == dtype and array.layout == "C"
-
-
-@intrinsic
-def load(typing_context, array, index):
-    """The ``index``-th group of eight numbers in the memory of a C-contiguous array."""
-    if not (_holds(array) and isinstance(index, types.Integer)):
-        return None
-
-    def codegen(context, builder, sig, args):
-        pointer = _address(context, builder, sig.args[0], *args)
-        return builder.load(builder.bitcast(pointer, _VECTOR.as_pointer()), align=8)
-
-    return LANE(array, types.int64), codegen
-
-
-@intrinsic
-def load_at(typing_context, array, index):
-    """Eight numbers that follow one another in memory, from the ``index``-th number of an array on."""
-    if not (_holds(array) and isinstance(index, types.Integer)):
-        return None
-
-    def codegen(context, builder, sig, args):
-        pointer = _address(context, builder, sig.args[0], *args, width=1)
-        return builder.load(builder.bitcast(pointer, _VECTOR.as_pointer()), align=8)
-
-    return LANE(array, types.int64), codegen
-
-
-@intrinsic
-def store(typing_context, array, index, value):
-    """Put eight numbers into the ``index``-th group of an array's memory."""
-    if not (_holds(array) and isinstance(index, types.Integer)):
-        return None
-
-    def codegen(context, builder, sig, args):
-        pointer = _address(context, builder, sig.args[0], *args[:2])
-        builder.store(args[2], builder.bitcast(pointer, _VECTOR.as_pointer()), align=8)
-        return context.get_dummy_value()
-
-    return types.void(array, types.int64, LANE), codegen
-
-
-@intrinsic
-def store_at(typing_context, array, index, value):
-    """Put eight numbers one after the other, from the ``index``-th number of an array on."""
-    if not (_holds(array) and isinstance(index, types.Integer)):
-        return None
-
-    def codegen(context, builder, sig, args):
-        pointer = _address(context, builder, sig.args[0], *args[:2], width=1)
-        builder.store(args[2], builder.bitcast(pointer, _VECTOR.as_pointer()), align=8)
-        return context.get_dummy_value()
-
-    return types.void(array, types.int64, LANE), codegen
-
-
-@intrinsic
-def stream(typing_context, source, start, target, place):
-    """Copy eight numbers to a cache line of their own, past the caches: ``target[place]`` must begin one."""
-    if not (_holds(source) and _holds(target)):
-        return None
-
-    def codegen(context, builder, sig, args):
-        pointer = _address(context, builder, sig.args[0], args[0], args[1], width=1)
-        value = builder.load(builder.bitcast(pointer, _VECTOR.as_pointer()), align=8)
-        pointer = _address(context, builder, sig.args[2], args[2], args[3], width=1)
-        line = builder.store(value, builder.bitcast(pointer, _VECTOR.as_pointer()), align=64)
-        line.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
-        return context.get_dummy_value()
-
-    return types.void(source, types.int64, target, types.int64), codegen
-
-
-@intrinsic
-def within_line(typing_context, array):
-    """How many numbers after the beginning of a cache line the memory of an array begins."""
-
-    def codegen(context, builder, sig, args):
-        address = builder.ptrtoint(_data(context, builder, sig.args[0], args[0]), _INT64)
-        return builder.and_(builder.lshr(address, ir.Constant(_INT64, 3)), ir.Constant(_INT64, 7))
-
-    return types.int64(array), codegen
-
-
-@intrinsic
-def splat(typing_context, value):
-    """The same number in every lane."""
-
-    def codegen(context, builder, sig, args):
-        return _splat(builder, args[0])
-
-    return LANE(types.float64), codegen
-
-
-def _call(builder, name, result, operands):
-    """A call of an LLVM intrinsic."""
-    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, [x.type for x in operands]), name)
-    return builder.call(function, operands)
-
-
-@intrinsic
-def fma(typing_context, a, b, c):
-    """``a * b + c`` with one rounding."""
-
-    def codegen(context, builder, sig, args):
-        return _call(builder, f"llvm.fma.v{WIDTH}f64", _VECTOR, args)
-
-    return LANE(LANE, LANE, LANE), codegen
-
-
-def _unary(name, doc):
-    @intrinsic
-    def function(typing_context, x):
-        def codegen(context, builder, sig, args):
-            return _call(builder, f"llvm.{name}.v{WIDTH}f64", _VECTOR, args)
-
-        return LANE(LANE), codegen
-
-    function.__doc__ = doc
-    return function
-
-
-magnitude = _unary("fabs", "The absolute value.")
-square_root = _unary("sqrt", "The square root.")
-rounded = _unary("rint", "The nearest whole number, ties to even.")
-floored = _unary("floor", "The largest whole number that is not greater.")
-
-
-@intrinsic
-def choose(typing_context, mask, yes, no):
-    """``yes`` in the lanes where the mask holds, ``no`` in the others."""
-
-    def codegen(context, builder, sig, args):
-        return builder.select(*args)
-
-    return LANE(MASK, LANE, LANE), codegen
-
-
-@intrinsic
-def larger(typing_context, a, b):
-    """The larger of two; ``a`` where they cannot be compared."""
-
-    def codegen(context, builder, sig, args):
-        a, b = args
-        return builder.select(builder.fcmp_ordered(">", b, a), b, a)
-
-    return LANE(LANE, LANE), codegen
-
-
-@intrinsic
-def smaller(typing_context, a, b):
-    """The smaller of two; ``a`` where they cannot be compared."""
-
-    def codegen(context, builder, sig, args):
-        a, b = args
-        return builder.select(builder.fcmp_ordered("<", b, a), b, a)
-
-    return LANE(LANE, LANE), codegen
-
-
-@intrinsic
-def bits(typing_context, mask):
-    """The lanes where a mask holds, as the bits of an integer: 0 where it holds nowhere."""
-
-    def codegen(context, builder, sig, args):
-        return builder.zext(builder.bitcast(args[0], ir.IntType(WIDTH)), _INT64)
-
-    return types.int64(MASK), codegen
-
-
-@intrinsic
-def of_bits(typing_context, value):
-    """The mask whose lanes are the bits of an integer."""
-
-    def codegen(context, builder, sig, args):
-        return builder.bitcast(builder.trunc(args[0], ir.IntType(WIDTH)), _BITS)
-
-    return MASK(types.int64), codegen
-
-
-@intrinsic
-def power_of_two(typing_context, exponent):
-    """2 to a whole power between -1022 and 1023."""
-
-    def codegen(context, builder, sig, args):
-        whole = ir.VectorType(_INT64, WIDTH)
-        exponent = builder.fptosi(args[0], whole)
-        biased = builder.add(exponent, ir.Constant(whole, [1023] * WIDTH))
-        return builder.bitcast(builder.shl(biased, ir.Constant(whole, [52] * WIDTH)), _VECTOR)
-
-    return LANE(LANE), codegen
-
-
-@intrinsic
-def bit_set(typing_context, numbers, position):
-    """The lanes in whose number (of an int64 array of eight) the bit at ``position`` is 1."""
-    if not _holds(numbers, types.int64):
-        return None
-
-    def codegen(context, builder, sig, args):
-        whole = ir.VectorType(_INT64, WIDTH)
-        data = _data(context, builder, sig.args[0], args[0])
-        vector = builder.load(builder.bitcast(data, whole.as_pointer()), align=8)
-        mask = builder.shl(ir.Constant(_INT64, 1), args[1])
-        first = builder.insert_element(ir.Constant(whole, ir.Undefined), mask, ir.Constant(ir.IntType(32), 0))
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [0] * WIDTH)
-        masks = builder.shuffle_vector(first, ir.Constant(whole, ir.Undefined), zeros)
-        return builder.icmp_unsigned("!=", builder.and_(vector, masks), ir.Constant(whole, [0] * WIDTH))
-
-    return MASK(numbers, types.int64), codegen
-
-
-@intrinsic
-def store_whole(typing_context, numbers, value):
-    """Put the eight whole numbers of a lane into an int64 array of eight."""
-    if not _holds(numbers, types.int64):
-        return None
-
-    def codegen(context, builder, sig, args):
-        whole = ir.VectorType(_INT64, WIDTH)
-        data = _data(context, builder, sig.args[0], args[0])
-        builder.store(builder.fptosi(args[1], whole), builder.bitcast(data, whole.as_pointer()), align=8)
-        return context.get_dummy_value()
-
-    return types.void(numbers, LANE), codegen
-
-
-@intrinsic
-def transposed(typing_context, source, start, step, target, place, stride):
-    """Eight groups of ``source``, at ``start`` and every ``step`` on, as eight runs of eight numbers in ``target``.
-
-    Number j of group k goes to ``target[place + j * stride + k]``: what is a group of eight patients at each of eight
-    times becomes eight times of each patient.
-    """
-    if not (_holds(source) and _holds(target)):
-        return None
-
-    def codegen(context, builder, sig, args):
-        source, start, step, target, place, stride = args
-        base = _address(context, builder, sig.args[0], source, start)
-        pointer = builder.bitcast(base, _VECTOR.as_pointer())
-        places = [builder.mul(step, ir.Constant(_INT64, k)) for k in range(WIDTH)]
-        rows = [builder.load(builder.gep(pointer, [offset]), align=8) for offset in places]
-        mask_type = ir.VectorType(ir.IntType(32), WIDTH)
-        distance = 1
-        while distance < WIDTH:  # swap blocks of 1, 2, 4 across the diagonal
-            low = [k if not k & distance else WIDTH + k - distance for k in range(WIDTH)]
-            high = [k + distance if not k & distance else WIDTH + k for k in range(WIDTH)]
-            mixed = list(rows)
-            for k in range(WIDTH):
-                if not k & distance:
-                    a, b = rows[k], rows[k + distance]
-                    mixed[k] = builder.shuffle_vector(a, b, ir.Constant(mask_type, low))
-                    mixed[k + distance] = builder.shuffle_vector(a, b, ir.Constant(mask_type, high))
-            rows, distance = mixed, 2 * distance
-        data = _data(context, builder, sig.args[3], target)
-        for k in range(WIDTH):
-            offset = builder.add(place, builder.mul(stride, ir.Constant(_INT64, k)))
-            builder.store(rows[k], builder.bitcast(builder.gep(data, [offset]), _VECTOR.as_pointer()), align=8)
-        return context.get_dummy_value()
-
-    return types.void(source, types.int64, types.int64, target, types.int64, types.int64), codegen
-
-
-@merged
-def hand_over(source, start, out, base, count):
-    """Copy ``count`` numbers from ``source[start]`` on to ``out[base]`` on, whole cache lines past the caches."""
-    done = min((WIDTH - within_line(out) - base) & (WIDTH - 1), count)
-    for k in range(done):
-        out[base + k] = source[start + k]
-    while done + WIDTH <= count:
-        stream(source, start + done, out, base + done)
-        done += WIDTH
-    for k in range(done, count):
-        out[base + k] = source[start + k]
-
-
-def groups_of(size: int) -> int:
-    """How many groups of eight hold ``size`` patients."""
-    return -(-size // WIDTH)
-
-
-def aligned(*shape: int) -> np.ndarray:
-    """An uninitialised float64 array whose memory begins at a cache line, so that no group straddles two."""
-    count = math.prod(shape)
-    memory = np.empty(count + WIDTH)
-    offset = (-memory.__array_interface__["data"][0] % 64) // 8
-    return memory[offset : offset + count].reshape(shape)
+from pkmodel.core.lane_memory import (
+    NUMBERS,
+    WHOLES,
+    aligned,
+    bit_set,
+    groups_of,
+    hand_over,
+    load,
+    load_at,
+    pointer,
+    store,
+    store_at,
+    store_whole,
+    stream,
+    transposed,
+    within_line,
+)
+from pkmodel.core.lane_type import (
+    LANE,
+    MASK,
+    WIDTH,
+    bits,
+    choose,
+    floored,
+    fma,
+    larger,
+    magnitude,
+    of_bits,
+    power_of_two,
+    rounded,
+    smaller,
+    splat,
+    square_root,
+)
+
+__all__ = [
+    "LANE",
+    "MASK",
+    "NUMBERS",
+    "WHOLES",
+    "WIDTH",
+    "aligned",
+    "bit_set",
+    "bits",
+    "choose",
+    "floored",
+    "fma",
+    "groups_of",
+    "hand_over",
+    "larger",
+    "load",
+    "load_at",
+    "magnitude",
+    "of_bits",
+    "pointer",
+    "power_of_two",
+    "rounded",
+    "smaller",
+    "splat",
+    "square_root",
+    "store",
+    "store_at",
+    "store_whole",
+    "stream",
+    "transposed",
+    "within_line",
+]

@@ -1,0 +1,135 @@
+"""What a scan notes of the interval that each patient of a group is in, and how an interval begins and ends."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pkmodel.core.jit import kernel, merged
+from pkmodel.core.kinds import AREA, END, N_STATS, PEAK, START, TIME_OF_PEAK
+from pkmodel.core.lanes import WIDTH, pointer
+
+
+class Notes(NamedTuple):
+    """What is noted of the interval that a group is in, in lanes, for ``outputs`` states of ``limits`` thresholds each.
+
+    ``limit``, ``above`` and ``crossed`` (outputs, limits) are thresholds, hours above, and the time of the first
+    crossing; ``peak``, ``when``, ``first`` (outputs,) the peak, its time, the level at the start. ``compartment``
+    (outputs,) are the states. Per patient: ``interval`` the number of the interval (-1 before the first), ``opened``
+    its start (h), ``position``, ``whole`` and ``level`` where the patient stands in a gap.
+    """
+
+    limit: np.ndarray
+    above: np.ndarray
+    crossed: np.ndarray
+    peak: np.ndarray
+    when: np.ndarray
+    first: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
+    slopes: np.ndarray
+    slope: np.ndarray
+    now: np.ndarray
+    opened: np.ndarray
+    compartment: np.ndarray
+    interval: np.ndarray
+    position: np.ndarray
+    whole: np.ndarray
+    level: np.ndarray
+    outputs: int
+    limits: int
+
+
+@merged
+def bare_notes(notes):
+    return Notes(
+        pointer(notes.limit),
+        pointer(notes.above),
+        pointer(notes.crossed),
+        pointer(notes.peak),
+        pointer(notes.when),
+        pointer(notes.first),
+        pointer(notes.before),
+        pointer(notes.after),
+        pointer(notes.slopes),
+        pointer(notes.slope),
+        pointer(notes.now),
+        pointer(notes.opened),
+        pointer(notes.compartment),
+        pointer(notes.interval),
+        pointer(notes.position),
+        pointer(notes.whole),
+        pointer(notes.level),
+        notes.outputs,
+        notes.limits,
+    )
+
+
+class Found(NamedTuple):
+    """The arrays of :func:`scan` as pointers, for ``intervals`` and ``room`` crossings; ``n`` of the group are real."""
+
+    stats: np.ndarray
+    time_above: np.ndarray
+    first_crossing: np.ndarray
+    crossings: np.ndarray
+    n_crossings: np.ndarray
+    patients: np.ndarray
+    n: int
+    intervals: int
+    room: int
+
+
+@kernel
+def close(structure, chain, notes, found, lane):
+    """Write down the interval that a patient leaves."""
+    interval, patient = notes.interval[lane], found.patients[lane]
+    if interval < 0 or lane >= found.n:
+        return
+    for k in range(notes.outputs):
+        row = (patient * found.intervals + interval) * notes.outputs + k
+        found.stats[row * N_STATS + START] = notes.first[k * WIDTH + lane]
+        found.stats[row * N_STATS + END] = chain.state[notes.compartment[k] * WIDTH + lane]
+        found.stats[row * N_STATS + PEAK] = notes.peak[k * WIDTH + lane]
+        found.stats[row * N_STATS + TIME_OF_PEAK] = notes.when[k * WIDTH + lane]
+        found.stats[row * N_STATS + AREA] = chain.state[(structure.states + k) * WIDTH + lane]
+        for q in range(notes.limits):
+            place = (k * notes.limits + q) * WIDTH + lane
+            found.time_above[row * notes.limits + q] = notes.above[place]
+            found.first_crossing[row * notes.limits + q] = notes.crossed[place]
+
+
+@kernel
+def open_next(structure, chain, notes, lane, interval, time):
+    """Begin an interval."""
+    notes.interval[lane] = interval
+    notes.opened[lane] = time
+    for k in range(notes.outputs):
+        chain.state[(structure.states + k) * WIDTH + lane] = 0.0
+        for q in range(notes.limits):
+            notes.above[(k * notes.limits + q) * WIDTH + lane] = 0.0
+            notes.crossed[(k * notes.limits + q) * WIDTH + lane] = np.inf
+    _begin_with(chain, notes, lane, time)
+
+
+@merged
+def _begin_with(chain, notes, lane, time):
+    """An interval begins with the level after what arrives at its first instant."""
+    for k in range(notes.outputs):
+        level = chain.state[notes.compartment[k] * WIDTH + lane]
+        notes.first[k * WIDTH + lane] = level
+        notes.peak[k * WIDTH + lane] = level
+        notes.when[k * WIDTH + lane] = time
+
+
+@merged
+def arrived(chain, notes, lane, time):
+    """Note the level after an event."""
+    if time == notes.opened[lane]:
+        _begin_with(chain, notes, lane, time)
+        return
+    for k in range(notes.outputs):
+        level = chain.state[notes.compartment[k] * WIDTH + lane]
+        if level > notes.peak[k * WIDTH + lane]:
+            notes.peak[k * WIDTH + lane] = level
+            notes.when[k * WIDTH + lane] = time
