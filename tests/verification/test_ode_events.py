@@ -12,6 +12,7 @@ from ode_models import MODELS, Model, events_of, michaelis_menten, rates_of, spr
 from pkmodel import exact, odes
 from pkmodel.core.kinds import JUMP, N_STATS, RATE_OFF, RATE_ON, RESET, Events
 from pkmodel.errors import RunError
+from pkmodel.stiffness import Block
 from pkmodel.system import System
 from pkmodel.tape import NOWHERE, Flow, tape_of
 from pkmodel.terms import Terms
@@ -229,7 +230,7 @@ def test_a_patient_who_turns_out_stiff_gets_the_stiff_method(monkeypatch: pytest
     explicit = odes.levels(*given, by_explicit, "explicit", 1e-6)
     assert explicit.steps[1] > 2000 > 3 * max(*stiff.steps, *explicit.steps[[0, 2]])
     # It looks as if nothing ever happened in anybody, and nobody may take many steps.
-    monkeypatch.setattr(odes._Run, "_fastest", lambda run: np.full(3, 1e-6))
+    monkeypatch.setattr(Block, "fastest", lambda block: np.full(3, 1e-6))
     monkeypatch.setattr(odes, "MOST_STEPS", 1000)
     report = odes.levels(*given, found, "auto", 1e-6)
     assert report.method.tolist() == ["explicit", "stiff", "explicit"]
