@@ -77,8 +77,8 @@ def simulate_records(
         naming the row (counted from 1; with its index label where that differs) and the column of every mistake: what
         is not a finite number, a negative amount, a falling time, an unknown evid, cmt, parameter or model, a
         parameter that is missing or that the model lacks, ``addl`` or ``ss`` without ``ii``, a lag above ``ii`` with
-        ``ss``, a steady state that does not exist or of a model that changes with time, and whatever else cannot be meant.
-    RunError
+        ``ss``, a steady state that does not exist or of a model that changes with time, and whatever
+        else cannot be meant.
         where an amount comes out that is not finite.
 
     Examples

@@ -232,10 +232,11 @@ def test_records_of_a_dose_per_kilogram_need_a_weight(command: Command, tmp_path
     assert "weight" in outcome.err
 
 
-def test_no_steady_state_of_a_non_linear_model() -> None:
+def test_no_steady_state_of_a_model_that_changes_with_time() -> None:
     """A clearance that grows with time has none; said with the row, and with what to do instead."""
     model = pk.load_model("esketamine_flint2017")
     assert not model.linear
     into = model.routes["iv"].paths[0].into
-    with pytest.raises(pk.InputError, match=r"^row 1  ss  found a steady state of a model that changes with time  .*addl"):
+    said = r"^row 1  ss  found a steady state of a model that changes with time  .*addl"
+    with pytest.raises(pk.InputError, match=said):
         pk.simulate_records(doses(ss=[1, 0, 0], ii=12.0, cmt=into, sex="male", height=175.0), model)
