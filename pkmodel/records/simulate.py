@@ -79,6 +79,7 @@ def simulate_records(
         parameter that is missing or that the model lacks, ``addl`` or ``ss`` without ``ii``, a lag above ``ii`` with
         ``ss``, a steady state that does not exist or of a model that changes with time, and whatever
         else cannot be meant.
+    RunError
         where an amount comes out that is not finite.
 
     Examples
