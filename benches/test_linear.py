@@ -134,7 +134,7 @@ def test_w4_kernel(benchmark: Callable[..., Any]) -> None:
     """The kernel of one patient alone, its memory included."""
     result = pk.simulate("iv_single", "ketamine_domino1984", pk.Patient(weight="70 kg"), until="4 h", every="2 min")
     net, events = result.network, result.schedule.events
-    places, out = modal.places_of(net.rates, 0, events), np.zeros((1, 1, 121))
+    places, out = modal.places_of(net.rates.shape[1], 0, events), np.zeros((1, 1, 121))
     assert places is not None
     given = (modal.STORE, places, net.rates, events, result.time, *engine.grid_of(result.time), net.output_scale)
     rest = (np.zeros(1), out, np.empty((0, 0, 0), dtype=np.uint32))

@@ -161,7 +161,7 @@ class _Run:
         everybody = np.ones(size, dtype=bool)
         if self.start is not None or states > modal.COMPARTMENTS or not self.events.alike or self.observed.size != 1:
             return everybody
-        places = modal.places_of(self.rates, int(self.observed[0]), self.events)
+        places = modal.places_of(states, int(self.observed[0]), self.events)
         if places is None:
             return everybody
         return modal.levels(

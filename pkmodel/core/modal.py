@@ -76,14 +76,15 @@ def _run(bench, course, events, unit, wanted, on_grid, n_times, limit):
     zero, one = splat(0.0), splat(1.0)
     x, y, z = zero, zero, zero
     pouring, running = zero, zero
-    highest, area, above, over = zero, zero, zero, zero
+    highest, area, above = zero, zero, zero
     w0, w1, w2 = load(bench.weight, 0), load(bench.weight, 1), load(bench.weight, 2)
     # Four steps at a time, in four chains that do not wait for one another.
     lengthen(bench, KEPT, unit)
     e0, e1, e2 = load(bench.decay, KEPT * 3), load(bench.decay, KEPT * 3 + 1), load(bench.decay, KEPT * 3 + 2)
     g0, g1, g2 = load(bench.gain, KEPT * 3), load(bench.gain, KEPT * 3 + 1), load(bench.gain, KEPT * 3 + 2)
-    f0, f1, f2 = e0 * e0, e1 * e1, e2 * e2
-    f0, f1, f2 = f0 * f0, f1 * f1, f2 * f2
+    d0, d1, d2 = e0 * e0, e1 * e1, e2 * e2
+    f0, f1, f2 = d0 * d0, d1 * d1, d2 * d2
+    k0, k1, k2 = fma(g0, e0, g0), fma(g1, e1, g1), fma(g2, e2, g2)
     h0 = g0 * fma(e0, e0, one) * (one + e0)
     h1 = g1 * fma(e1, e1, one) * (one + e1)
     h2 = g2 * fma(e2, e2, one) * (one + e2)
@@ -116,9 +117,9 @@ def _run(bench, course, events, unit, wanted, on_grid, n_times, limit):
         j0, j1, j2 = h0 * pouring, h1 * pouring, h2 * pouring
         xa, ya, za = x, y, z
         xb, yb, zb = fma(xa, e0, i0), fma(ya, e1, i1), fma(za, e2, i2)
-        xc, yc, zc = fma(xb, e0, i0), fma(yb, e1, i1), fma(zb, e2, i2)
-        xd, yd, zd = fma(xc, e0, i0), fma(yc, e1, i1), fma(zc, e2, i2)
         if wanted != SUMMARISE:
+            xc, yc, zc = fma(xb, e0, i0), fma(yb, e1, i1), fma(zb, e2, i2)
+            xd, yd, zd = fma(xc, e0, i0), fma(yc, e1, i1), fma(zc, e2, i2)
             for step in range(first, first + count, 4):  # up to three more than asked for: there is room
                 store(bench.level, step, xa + ya + za)
                 store(bench.level, step + 1, xb + yb + zb)
@@ -129,37 +130,33 @@ def _run(bench, course, events, unit, wanted, on_grid, n_times, limit):
                 xc, yc, zc = fma(xc, f0, j0), fma(yc, f1, j1), fma(zc, f2, j2)
                 xd, yd, zd = fma(xd, f0, j0), fma(yd, f1, j1), fma(zd, f2, j2)
             continue
+        i0, i1, i2 = k0 * pouring, k1 * pouring, k2 * pouring
         begins, ends = on_grid[first] == 0, first + count == n_times or on_grid[first + count] == 0
         if begins:
             area = fma(xa + ya + za, splat(-0.5), area)
+        # Two chains are enough to keep the units busy here, and more would not fit the registers.
         last = zero
-        for _ in range(0, count - 3, 4):
-            a, b, c, d = xa + ya + za, xb + yb + zb, xc + yc + zc, xd + yd + zd
-            highest = larger(highest, larger(larger(a, b), larger(c, d)))
-            area = area + ((a + b) + (c + d))
-            above, over = choose(a > limit, above + one, above), choose(b > limit, over + one, over)
-            above, over = choose(c > limit, above + one, above), choose(d > limit, over + one, over)
-            last = d
-            xa, ya, za = fma(xa, f0, j0), fma(ya, f1, j1), fma(za, f2, j2)
-            xb, yb, zb = fma(xb, f0, j0), fma(yb, f1, j1), fma(zb, f2, j2)
-            xc, yc, zc = fma(xc, f0, j0), fma(yc, f1, j1), fma(zc, f2, j2)
-            xd, yd, zd = fma(xd, f0, j0), fma(yd, f1, j1), fma(zd, f2, j2)
-        for _ in range(count & 3):
+        for _ in range(0, count - 1, 2):
+            a, last = xa + ya + za, xb + yb + zb
+            highest = larger(highest, larger(a, last))
+            area = area + (a + last)
+            above = choose(a > limit, above + one, above)
+            above = choose(last > limit, above + one, above)
+            xa, ya, za = fma(xa, d0, i0), fma(ya, d1, i1), fma(za, d2, i2)
+            xb, yb, zb = fma(xb, d0, i0), fma(yb, d1, i1), fma(zb, d2, i2)
+        if count & 1:
             last = xa + ya + za
             highest = larger(highest, last)
             area = area + last
-            above = above + choose(last > limit, one, zero)
-            xa, ya, za = xb, yb, zb
-            xb, yb, zb = xc, yc, zc
-            xc, yc, zc = xd, yd, zd
+            above = choose(last > limit, above + one, above)
         if ends:
             area = fma(last, splat(-0.5), area)
-    return highest, area, above + over
+    return highest, area, above
 
 
 @kernel
 def _levels(wanted, bench, course, rates, places, events, time, on_grid, unit, scale, limit, out, counts, refused):
-    """Levels, counts or figures of a block of patients; patients whose modes cannot be trusted are ``refused``."""
+    """Levels, counts or figures of a block of patients; patients without modes that can be trusted are ``refused``."""
     n, states, n_times, compartments = rates.shape[0], rates.shape[1], time.shape[0], places.shape[0]
     stride = bench.single
     bench, course, events = bare_bench(bench), bare_course(course), bare_events(events)
@@ -167,20 +164,30 @@ def _levels(wanted, bench, course, rates, places, events, time, on_grid, unit, s
     lay_out(events, np.int64(0), time, on_grid, n_times, course, np.int64(0))
     central = places[0]
     for first in range(0, n, WIDTH):
+        stars = np.int64(0)
         for lane in range(WIDTH):
             patient = min(first + lane, n - 1)
             bench.patients[lane] = patient
             base = patient * states * states
             leaves = -rates[base + central * states + central]
+            star = 1
             for k in range(1, compartments):
+                # A neighbour that loses drug elsewhere makes this patient no case for modes, and nobody else.
+                returned = -rates[base + places[k] * states + places[k]]
+                if returned != rates[base + central * states + places[k]]:
+                    star = 0
+                for other in range(1, compartments):
+                    if other != k and rates[base + places[other] * states + places[k]] != 0.0:
+                        star = 0
                 there = rates[base + places[k] * states + central]
                 leaves -= there
                 bench.rate[(2 * k - 1) * WIDTH + lane] = there
                 bench.rate[2 * k * WIDTH + lane] = rates[base + central * states + places[k]]
             bench.rate[lane] = leaves
+            stars |= star << lane
             bench.spare[lane] = scale[0, patient]
             bench.spare[WIDTH + lane] = limit[patient]
-        good = modes_of(bench, compartments)
+        good = modes_of(bench, compartments) & stars
         for mode in range(3):
             store(bench.weight, mode, load(bench.weight, mode) * load(bench.spare, 0))
         for slot in range(KEPT + 1):
@@ -206,21 +213,12 @@ def _levels(wanted, bench, course, rates, places, events, time, on_grid, unit, s
                     counts[at, 0, sketch.bin_of(bench.block[lane * stride + at])] += 1
 
 
-def places_of(rates: np.ndarray, central: int, events: Events) -> np.ndarray | None:
-    """The central compartment and its neighbours, where these are all that a course touches; None otherwise.
-
-    Drug may leave the body from the centre only; ``rates`` is (n, s, s).
-    """
-    others = [place for place in range(rates.shape[1]) if place != central]
+def places_of(states: int, central: int, events: Events) -> np.ndarray | None:
+    """The central compartment of ``states``, then its neighbours; None where a dose does not go to the centre."""
     jumps = events.target[events.kind == JUMP]
     if (jumps != central).any() or (events.port_compartment != central).any():
         return None
-    for place in others:
-        elsewhere = [other for other in others if other != place]
-        lost = (rates[:, place, place] != -rates[:, central, place]).any()
-        if lost or (elsewhere and rates[:, elsewhere, place].any()):
-            return None
-    return np.array([central, *others], dtype=np.int64)
+    return np.array([central, *(place for place in range(states) if place != central)], dtype=np.int64)
 
 
 def levels(
@@ -249,7 +247,8 @@ def levels(
 
     Returns
     -------
-    (n,) true where the modes of a patient lie too close together; nothing was written for that patient.
+    (n,) true where the modes of a patient lie too close together, or its neighbours of the centre lose drug elsewhere;
+    nothing was written for that patient.
     """
     n, stops = rates.shape[0], events.time.shape[0] + time.size
     stride = -(-time.size // WIDTH) * WIDTH + WIDTH

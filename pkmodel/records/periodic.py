@@ -21,8 +21,8 @@ Floats = NDArray[np.float64]
 
 #: The state comes back to itself to this part of it (or of 1e-6 of the largest state).
 TOLERANCE = 1e-9
-#: The solver is kept a hundred times tighter, so that differences mean something.
-_NUMERICS = Numerics(engine="ode", tolerance=1e-11)
+#: The solver is kept as tight as it goes, so that differences mean something.
+_NUMERICS = Numerics(engine="ode", tolerance=1e-10)
 #: Intervals that are simply lived through first, and steps of Newton's method at most.
 _LIVED, _MOST = 5, 40
 #: A state of so many doses is none that doses keep up.

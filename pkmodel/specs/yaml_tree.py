@@ -24,6 +24,7 @@ Place = tuple[str | int, ...]
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 40
 MAX_NODES = 50_000
+_TOO_DEEP, _ORDINARY = "a file nested too deeply or with too many values", "a file of ordinary size"
 
 _INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,3})?")
@@ -84,6 +85,8 @@ def read_yaml_text(text: str, name: str, path: Path | None = None) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 0
+        if "nesting depth" in (error.problem or ""):  # the parser's own limit, in its newer releases
+            raise InputError(Problem(_TOO_DEEP, _ORDINARY, where=name, line=line)) from None
         raise InputError(
             Problem(found=shown(error.problem or "broken YAML"), expected="valid YAML", where=name, line=line)
         ) from None
@@ -119,7 +122,7 @@ class _Builder:
         if event.tag is not None:
             raise self.refuse(event, f"the YAML tag {shown(event.tag)}", "plain values without a tag", place)
         if len(place) > MAX_DEPTH or self.nodes > MAX_NODES:
-            raise self.refuse(event, "a file nested too deeply or with too many values", "a file of ordinary size")
+            raise self.refuse(event, _TOO_DEEP, _ORDINARY)
         self.document.lines.setdefault(place, event.start_mark.line + 1)
         if isinstance(event, yaml.ScalarEvent):
             return _scalar(event)

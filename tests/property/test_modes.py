@@ -107,7 +107,7 @@ def test_patients_whose_modes_are_close_are_refused(rates: list[list[float]], wh
     doses = EventList(1)
     doses.bolus(0.0, 0, np.array([100.0]))
     events, time, scale = doses.events(), np.array([0.0, 0.5, 3.0]), np.ones((1, 1))
-    places = modal.places_of(matrix, 0, events)
+    places = modal.places_of(matrix.shape[1], 0, events)
     assert places is not None
     out = np.full((1, 1, 3), -1.0)
     nothing = np.empty((0, 0, 0), dtype=np.uint32)
@@ -124,20 +124,34 @@ def test_patients_whose_modes_are_close_are_refused(rates: list[list[float]], wh
 
 
 def test_who_has_modes() -> None:
-    """Doses outside of the centre, drug that leaves from elsewhere, or peripherals that exchange: no modes."""
+    """Doses outside of the centre: nobody. Drug that leaves from elsewhere, or peripherals that exchange: not they.
+
+    The others of the block keep theirs, to the bit: a patient's way does not depend on company.
+    """
     generator = np.random.default_rng(3)
-    rates = stars(generator, 4, 3, 1.0)
+    rates = stars(generator, 4, 3, 0.3)
     doses = EventList(4)
     doses.bolus(0.0, 0, np.ones(4))
-    events = doses.events()
-    assert modal.places_of(rates, 0, events) is not None
-    assert modal.places_of(rates, 1, events) is None
-    leaking = rates.copy()
-    leaking[:, 1, 1] -= 0.1
-    assert modal.places_of(leaking, 0, events) is None
-    linked = rates.copy()
-    linked[:, 2, 1] += 0.1
-    linked[:, 1, 1] -= 0.1
-    assert modal.places_of(linked, 0, events) is None
+    events, scale = doses.events(), np.ones((1, 4))
+    assert modal.places_of(3, 1, events) is None
+    mixed = rates.copy()
+    mixed[1, 1, 1] -= 0.1
+    mixed[2, 2, 1] += 0.1
+    mixed[2, 1, 1] -= 0.1
+    places, nothing = modal.places_of(3, 0, events), np.empty((0, 0, 0), dtype=np.uint32)
+    assert places is not None
+    for chosen, expected in ((rates, [False] * 4), (mixed, [False, True, True, False])):
+        out = np.empty((4, 1, TIME.size))
+        refused = modal.levels(
+            modal.STORE, places, chosen, events, TIME, *engine.grid_of(TIME), scale, np.zeros(4), out, nothing
+        )
+        np.testing.assert_array_equal(refused, expected)
+    found = engine.levels(System(rates=mixed), events, TIME, np.array([0]), scale)
+    np.testing.assert_array_equal(found[[0, 3]], out[[0, 3]])
+    from scipy.linalg import expm
+
+    for patient in (1, 2):
+        exact = [expm(mixed[patient] * moment)[0, 0] for moment in TIME[:50]]
+        np.testing.assert_allclose(found[patient, 0, :50], exact, rtol=1e-12)
     doses.bolus(0.0, 2, np.ones(4))
-    assert modal.places_of(rates, 0, doses.events()) is None
+    assert modal.places_of(3, 0, doses.events()) is None
