@@ -268,7 +268,16 @@ def groups_of(size: int) -> int:
 
 def aligned(*shape: int) -> np.ndarray:
     """An uninitialised float64 array whose memory begins at a cache line, so that no group straddles two."""
-    count = math.prod(shape)
-    memory = np.empty(count + WIDTH)
-    offset = (-memory.__array_interface__["data"][0] % 64) // 8
-    return memory[offset : offset + count].reshape(shape)
+    return aligned_together(shape)[0]
+
+
+def aligned_together(*shapes: tuple[int, ...]) -> list[np.ndarray]:
+    """Arrays as of :func:`aligned` from one piece of memory, which is what takes time for a single patient."""
+    counts = [math.prod(shape) for shape in shapes]
+    memory = np.empty(sum(groups_of(count) for count in counts) * WIDTH + WIDTH)
+    start = (-memory.ctypes.data % 64) // 8
+    arrays = []
+    for shape, count in zip(shapes, counts, strict=True):
+        arrays.append(memory[start : start + count].reshape(shape))
+        start += groups_of(count) * WIDTH
+    return arrays

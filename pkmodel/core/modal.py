@@ -18,7 +18,7 @@ from pkmodel.core.jit import kernel, merged
 from pkmodel.core.kinds import JUMP, RATE_ON, RESET, Events
 from pkmodel.core.lanes import (
     WIDTH,
-    aligned,
+    aligned_together,
     choose,
     fma,
     hand_over,
@@ -252,19 +252,18 @@ def levels(
     """
     n, stops = rates.shape[0], events.time.shape[0] + time.size
     stride = -(-time.size // WIDTH) * WIDTH + WIDTH
-    bench = Bench(
-        rate=aligned(5, WIDTH),
-        exponent=aligned(3, WIDTH),
-        weight=aligned(3, WIDTH),
-        decay=aligned(KEPT + 1, 3, WIDTH),
-        gain=aligned(KEPT + 1, 3, WIDTH),
-        level=aligned(stride + 4, WIDTH),
-        spare=aligned(3, WIDTH),
-        block=aligned(WIDTH, stride),
-        patients=np.zeros(WIDTH, dtype=np.int64),
-        kept=np.zeros(KEPT + 1, dtype=np.int64),
-        single=stride,
+    lanes = aligned_together(
+        (5, WIDTH),
+        (3, WIDTH),
+        (3, WIDTH),
+        (KEPT + 1, 3, WIDTH),
+        (KEPT + 1, 3, WIDTH),
+        (stride + 4, WIDTH),
+        (3, WIDTH),
+        (WIDTH, stride),
     )
+    slots = (np.zeros(WIDTH, dtype=np.int64), np.zeros(KEPT + 1, dtype=np.int64))
+    bench = Bench._make((*lanes, *slots, stride))
     refused = np.zeros(n, dtype=bool)
     course = course_for(1, stops)
     grid = on_grid.astype(np.int64)
