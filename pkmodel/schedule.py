@@ -241,11 +241,7 @@ def _deliver(session: GivenSession, network: Network, fraction_of_drug: float) -
         if route.device is not None:
             expected = f"device: {{strength: {route.device.strength.text}}}, which {model.id} counts"
             raise InputError(Problem(f"no device in {where}", expected, planned.place, "protocol"))
-        amount = session.given * base * fraction_of_drug
-        return [
-            _send(way, f"routes.{planned.route}[{index}]", network, planned.start, planned.over, amount, 1)
-            for index, way in enumerate(route.paths)
-        ]
+        return down(planned.route, network, session.given * base * fraction_of_drug, planned.start, planned.over)
     strength = planned.device.strength.value
     if route.device is not None and abs(route.device.strength.value - strength) > _WHOLE * strength:
         expected = f"devices of {route.device.strength.text}, on which {model.id} rests"
@@ -255,10 +251,18 @@ def _deliver(session: GivenSession, network: Network, fraction_of_drug: float) -
     for number in range(1, int(session.devices.max(initial=0)) + 1):
         amount = np.where(session.devices >= number, strength * base * fraction_of_drug, 0.0)
         start = planned.start + (number - 1) * planned.device.pause
-        for index, way in enumerate(route.paths):
-            place = f"routes.{planned.route}[{index}]"
-            deliveries.append(_send(way, place, network, start, 0.0, amount, number))
+        deliveries += down(planned.route, network, amount, start, device=number)
     return deliveries
+
+
+def down(
+    route: str, network: Network, amount: Floats, start: float = 0.0, over: float = 0.0, device: int = 1
+) -> list[Delivery]:
+    """One dose of ``amount`` (n,) mg, from ``start`` over ``over`` h, down every path of a route of the model."""
+    paths = network.model.routes[route].paths  # type: ignore[index]  # a name that was looked up
+    return [
+        _send(way, f"routes.{route}[{index}]", network, start, over, amount, device) for index, way in enumerate(paths)
+    ]
 
 
 def _send(way: Path, place: str, network: Network, start: float, over: float, amount: Floats, device: int) -> Delivery:
@@ -266,7 +270,8 @@ def _send(way: Path, place: str, network: Network, start: float, over: float, am
     fraction = lag = None
     duration: Floats | float = over
     if way.fraction is not None:
-        fraction = network.evaluate(way.fraction, f"{place}.fraction", device=device, high=1.0)
+        high = np.inf if way.apparent else 1.0
+        fraction = network.evaluate(way.fraction, f"{place}.fraction", device=device, high=high)
     if way.lag is not None:
         lag = network.evaluate(way.lag, f"{place}.lag")
     if over > 0 and way.zero_order is not None:

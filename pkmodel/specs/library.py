@@ -259,5 +259,26 @@ def check_file(path: Path) -> str:
         "populations": load_population,
         "scenarios": load_scenario,
     }
-    loaders[kind](path)
+    loaded = loaders[kind](path)
+    if isinstance(loaded, ModelSpec):
+        _check_protocols(loaded, document)
     return kind[:-1]
+
+
+def _check_protocols(model: ModelSpec, document: Document) -> None:
+    """The protocols of a model's checks, which a run of the model has no use for."""
+    problems: list[Problem] = []
+    for index, check in enumerate(model.checks):
+        place: Place = ("checks", index, "protocol")
+        try:
+            if isinstance(check.protocol, dict):
+                loading.check(document, ProtocolSpec, place)
+            elif check.protocol is not None:
+                loading.load("protocols", check.protocol, ProtocolSpec)
+        except InputError as error:
+            for problem in error.problems:
+                if not problem.where:  # an unknown name
+                    problem = problem.at(path=dotted(place), where=document.name, line=document.line(place))
+                problems.append(problem)
+    if problems:
+        raise InputError(problems)

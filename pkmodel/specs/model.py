@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from pkmodel import units
 from pkmodel.errors import InputError, Problem, shown, unknown_name
 from pkmodel.specs import fields
+from pkmodel.specs.check import Check
 from pkmodel.specs.effect import EffectSpec
 from pkmodel.specs.expressions import Dimensions, Expression, ExpressionField, QuantityField
 from pkmodel.specs.loading import Spec
@@ -50,10 +51,15 @@ class Flow(Spec):
 
 
 class Path(Spec):
-    """One way of a dose into the body."""
+    """One way of a dose into the body.
+
+    ``fraction`` is the part of the dose that goes this way, from 0 to 1. ``apparent: true`` says that it was estimated
+    against a dose or a clearance that is not known exactly, so that a published one may exceed 1 (Simons 2022: 1.16).
+    """
 
     into: str
     fraction: ExpressionField | None = None
+    apparent: bool = False
     lag: ExpressionField | None = None
     zero_order: ExpressionField | None = None
 
@@ -119,23 +125,6 @@ class Studied(Spec):
 
     n: int | None = Field(default=None, gt=0)
     description: str
-
-
-class Check(Spec):
-    """A figure of the paper itself, to be simulated: ``must_reproduce`` is tested, ``compare`` shown."""
-
-    id: fields.Name
-    role: Literal["must_reproduce", "compare"]
-    protocol: fields.NameOrMapping
-    patient: dict[str, Any] = {}
-    metric: Literal["peak", "auc", "level_at", "time_of_peak"]
-    output: str
-    at: fields.Time | None = None
-    until: fields.Duration | None = None
-    expected: fields.AnyQuantity
-    tolerance: fields.Share
-    origin: str = Field(alias="from")
-    reason: str | None = None
 
 
 class ModelSpec(Spec):

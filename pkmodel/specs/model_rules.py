@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from pkmodel import units
-from pkmodel.errors import InputError, Problem, shown, unknown_name
+from pkmodel.errors import Problem, shown, unknown_name
+from pkmodel.specs.check_rules import check_checks
 from pkmodel.specs.effect_rules import check_effects, try_effects
 from pkmodel.specs.expressions import Dimensions, Expression
 from pkmodel.specs.formula_rules import Problems, Trial, check_formula
 from pkmodel.specs.model import OUTSIDE, RESERVED, TIME, Flow, ModelSpec
 from pkmodel.specs.parameter import COVARIATES
-from pkmodel.specs.population import PLAUSIBLE, PLAUSIBLE_TEXT
 from pkmodel.specs.variability_rules import check_variability
 
 _RATE = {"time": -1.0}
@@ -26,7 +25,7 @@ def problems(model: ModelSpec) -> list[Problem]:
     check_effects(model, known, found)
     _routes(model, known, found)
     check_variability(model, found)
-    _checks(model, found)
+    check_checks(model, known, found)
     if not found:
         _typical_values(model, found)
     return found
@@ -167,6 +166,10 @@ def _routes(model: ModelSpec, known: Mapping[str, Dimensions], found: Problems) 
             found.append(Problem(missing, "a fraction for each of several paths", path=bare))
         for index, way in enumerate(spec.paths):
             path = f"{bare}[{index}]" if spec.device is None else f"{bare}.paths[{index}]"
+            if way.apparent and way.fraction is None:
+                found.append(
+                    Problem("apparent without a fraction", "the fraction that is apparent", f"{path}.apparent")
+                )
             if way.into not in model.compartments:
                 found.append(unknown_name("a compartment", way.into, model.compartments, path=f"{path}.into"))
             if way.fraction is not None:
@@ -181,31 +184,6 @@ def _routes(model: ModelSpec, known: Mapping[str, Dimensions], found: Problems) 
     for route in model.valid_for.routes or []:
         if route not in model.routes:
             found.append(unknown_name("a route of this model", route, model.routes, path="valid_for.routes"))
-
-
-def _checks(model: ModelSpec, found: Problems) -> None:
-    """The figures that the model is held against: outputs, units and patients that exist."""
-    kinds = {"peak": "concentration", "level_at": "concentration", "auc": "exposure", "time_of_peak": "time"}
-    for index, check in enumerate(model.checks):
-        path = f"checks[{index}]"
-        try:
-            model.output(check.output, path=f"{path}.output")
-        except InputError as error:
-            found += error.problems
-        unit, description = units.KINDS[kinds[check.metric]]
-        if check.expected.unit.dimensions != units.parse_unit(unit).dimensions:
-            found.append(Problem(check.expected.text, description, path=f"{path}.expected"))
-        if (check.metric == "level_at") != (check.at is not None):
-            found.append(Problem("level_at and `at` apart", "both or neither", path=f"{path}.at"))
-        for name, kind in (("weight", "weight"), ("age", "age"), ("height", "length")):
-            if name in check.patient:
-                low, high = PLAUSIBLE[name]
-                try:
-                    value = units.as_kind(check.patient[name], kind)
-                    if not low <= value.value <= high:
-                        found.append(Problem(value.text, f"{name} of {PLAUSIBLE_TEXT[name]}", f"{path}.patient.{name}"))
-                except InputError as error:
-                    found += [problem.at(path=f"{path}.patient.{name}") for problem in error.problems]
 
 
 #: An adult on whom formulas are tried when a file is loaded.
@@ -228,7 +206,7 @@ def _typical_values(model: ModelSpec, found: Problems) -> None:
     for route, spec in model.routes.items():
         for index, way in enumerate(spec.paths):
             path = f"routes.{route}[{index}]" if spec.device is None else f"routes.{route}.paths[{index}]"
-            trial(way.fraction, f"{path}.fraction", high=1.0)
+            trial(way.fraction, f"{path}.fraction", high=None if way.apparent else 1.0)
             trial(way.lag, f"{path}.lag")
             trial(way.zero_order, f"{path}.zero_order")
     for name, output in model.outputs.items():
