@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pkmodel.outcome import Study
     from pkmodel.simulation import Result
     from pkmodel.specs.scenario import Rule
+    from pkmodel.verify import Verification
 
 NOT_FOR_CARE = "For research and teaching only. Not for patient care."
 out = Console(highlight=False)
@@ -151,3 +152,50 @@ def sessions(result: Result, rows: Sequence[Mapping[Any, Any]]) -> None:
         ]
         table(shown, tuple(shown[0]), right=tuple(key for key in shown[0] if key != "phase"))
     text(f"Times from the start of the session; AUC until the next session (24 h after the last). {NOT_FOR_CARE}")
+
+
+def verification(found: Verification) -> None:
+    """Print every row of published figure and model, by model and study, and the summary."""
+    from pkmodel.verify import published_text, sentences
+
+    lines = [
+        (
+            row.quantity,
+            f"{published_text(row)} {row.unit}",
+            f"{row.simulated:.4g}",
+            f"{row.percent:+.1f} %",
+            "" if row.in_sd is None else f"{row.in_sd:+.1f}",
+        )
+        for row in found.rows
+    ]
+    heads = ("quantity", "published", "model", "difference", "in SD")
+    widths = [max(map(len, column)) for column in zip(heads, *lines, strict=True)]
+
+    def line(cells: Sequence[str]) -> str:
+        aligned = [cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True)]
+        return escape("  ".join(["", cells[0].ljust(widths[0]), *aligned]))
+
+    model, study = "", ("", "")
+    for row, cells in zip(found.rows, lines, strict=True):
+        if row.model != model:
+            model, study = row.model, ("", "")
+            out.print(f"\n[bold]{escape(model)}[/bold]", soft_wrap=True)
+            out.print(line(heads), style="dim", soft_wrap=True)
+        if (row.study, row.kind) != study:
+            study = (row.study, row.kind)
+            grade = f", {row.evidence}" if row.evidence else ""
+            out.print(f"[dim]{escape(row.study)} ({row.kind}{grade})[/dim]", soft_wrap=True)
+        mark = {"must_reproduce": "must hold", "recorded": "recorded", "shown": ""}[row.role]
+        if row.role != "shown":
+            mark = f"[green]{mark}[/green]" if row.holds else f"[red]{mark}, DOES NOT[/red]"
+        out.print(f"{line(cells)}  {mark}".rstrip(), soft_wrap=True)
+    out.print()
+    for row in found.rows:
+        if not row.holds:
+            asked = f"{row.expected_percent or 0:+.1f} % +- {row.within_percent:g}"
+            text(f"does not hold: {row.model}, {row.study}, {row.quantity}: {row.percent:+.2f} %, expected {asked}")
+    for sentence in sentences(found):
+        text(sentence)
+    count = len(found.left)
+    text(f"{count} published figures are not compared, each with its reason: --json or --page FILE.md")
+    text(NOT_FOR_CARE)

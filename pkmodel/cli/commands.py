@@ -15,6 +15,7 @@ from pkmodel import console
 from pkmodel.cli import library
 from pkmodel.cli.files import whole
 from pkmodel.cli.options import Age, Ancestry, Drug, Height, JsonFlag, Sex, Weight, patient_of
+from pkmodel.cli.verify import verify
 from pkmodel.console import NOT_FOR_CARE
 from pkmodel.errors import InputError, Problem
 
@@ -32,6 +33,7 @@ app.add_typer(library.models, name="models")
 app.add_typer(library.protocols, name="protocols")
 app.add_typer(library.scenarios, name="scenarios")
 app.add_typer(library.populations, name="populations")
+app.command()(verify)
 
 
 class FailOn(StrEnum):

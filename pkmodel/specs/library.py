@@ -14,6 +14,7 @@ from pkmodel.specs.loading import Source, Spec
 from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.population import PopulationSpec
 from pkmodel.specs.protocol import ProtocolSpec
+from pkmodel.specs.reference import ReferenceSpec
 from pkmodel.specs.scenario import Rule, ScenarioSpec, Window
 from pkmodel.specs.yaml_tree import Document, Place, dotted, read_yaml
 
@@ -25,6 +26,7 @@ KINDS: dict[str, type[Spec]] = {
     "protocols": ProtocolSpec,
     "populations": PopulationSpec,
     "scenarios": ScenarioSpec,
+    "references": ReferenceSpec,
 }
 
 
@@ -41,6 +43,11 @@ def load_protocol(source: Source) -> ProtocolSpec:
 def load_population(source: Source) -> PopulationSpec:
     """A population by name, path or mapping. Raises InputError with every mistake of the file."""
     return loading.load("populations", source, PopulationSpec)[0]
+
+
+def load_reference(source: Source) -> ReferenceSpec:
+    """A reference by name, path or mapping. Raises InputError with every mistake of the file."""
+    return loading.load("references", source, ReferenceSpec)[0]
 
 
 @dataclass(frozen=True)
@@ -228,7 +235,13 @@ def drug_fraction(protocol: ProtocolSpec, model: ModelSpec, mode: DrugMode) -> t
 
 
 #: Keys by which a file says what it is.
-_SIGNS = {"models": "compartments", "protocols": "phases", "scenarios": "arms", "populations": "sex"}
+_SIGNS = {
+    "models": "compartments",
+    "protocols": "phases",
+    "scenarios": "arms",
+    "populations": "sex",
+    "references": "settings",
+}
 
 
 def kind_of(document: Document) -> str:
@@ -258,6 +271,7 @@ def check_file(path: Path) -> str:
         "protocols": load_protocol,
         "populations": load_population,
         "scenarios": load_scenario,
+        "references": load_reference,
     }
     loaded = loaders[kind](path)
     if isinstance(loaded, ModelSpec):
