@@ -156,7 +156,7 @@ def sessions(result: Result, rows: Sequence[Mapping[Any, Any]]) -> None:
 
 def verification(found: Verification) -> None:
     """Print every row of published figure and model, by model and study, and the summary."""
-    from pkmodel.verify import published_text, sentences
+    from pkmodel.verify_page import published_text, sentences
 
     lines = [
         (

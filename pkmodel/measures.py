@@ -1,9 +1,11 @@
-"""The figures of a reference, simulated: one value per patient, and then the statistic that the study reported."""
+"""What is measured of a course or of a system, exactly and in base units: one value per patient.
+
+Both the checks of model files and the figures of references are made of these.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,26 +17,26 @@ from pkmodel.errors import InputError, Problem
 from pkmodel.metrics import Request, Span
 from pkmodel.network import Network
 from pkmodel.population import Population
-from pkmodel.schedule import Schedule
+from pkmodel.schedule import Delivery, Schedule
 from pkmodel.simulation import amounts_at, course_figures
 from pkmodel.specs.library import DrugMode, drug_fraction
 from pkmodel.specs.model import ModelSpec
-from pkmodel.specs.protocol import HYDROCHLORIDE, ProtocolSpec
-from pkmodel.specs.reference import Figure
+from pkmodel.specs.protocol import HYDROCHLORIDE, PlannedSession, ProtocolSpec
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Course:
-    """A protocol given to people on a model; the schedule is worked out once for all figures of a study."""
+    """A protocol given to people on a model; the schedule is worked out once, whatever is measured.
+
+    Raises InputError where protocol, people and model do not fit together, when it is first measured.
+    """
 
     model: ModelSpec
     protocol: ProtocolSpec
     people: Population
     drug: DrugMode = "match"
-    first_sample: float = 0.0
-    """h from the start; a peak is the highest level from then on."""
 
     @cached_property
     def network(self) -> Network:
@@ -57,8 +59,20 @@ class Course:
         _, deliveries = schedule.given(self.protocol, self.network, fraction_of_drug=self.fraction)
         return arrived(self.network, deliveries)
 
+    @cached_property
+    def mass(self) -> Floats:
+        """All that is given (n,), mg of base, as far as the model sees it."""
+        sessions, _ = schedule.given(self.protocol, self.network, fraction_of_drug=self.fraction)
+        whole: Floats = self.fraction * np.sum([session.given * _base(session.planned) for session in sessions], axis=0)
+        return whole
 
-def arrived(net: Network, deliveries: list[schedule.Delivery]) -> Floats:
+
+def _base(planned: PlannedSession) -> float:
+    """Mass of base in one mass of what was given."""
+    return HYDROCHLORIDE if planned.salt == "hydrochloride" else 1.0
+
+
+def arrived(net: Network, deliveries: list[Delivery]) -> Floats:
     """What deliveries bring into each state (n, s), mg, in the end."""
     amounts = np.zeros((net.size, len(net.states)))
     for delivery in deliveries:
@@ -66,134 +80,81 @@ def arrived(net: Network, deliveries: list[schedule.Delivery]) -> Floats:
     return amounts
 
 
-def measured(course: Course, figure: Figure) -> Floats:
-    """A figure of every patient (n,) in base units: mg/L, h, mg h/L, L/h, L, a plain number, or as its formula has it.
+def unit_dose(net: Network, route: str) -> Floats:
+    """1 mg down a route (its first device): what arrives in each state (n, s)."""
+    return arrived(net, schedule.down(route, net, np.ones(net.size)))
 
-    Raises
-    ------
-    InputError
-        where protocol, people and model do not fit together, or the figure has no meaning on the model.
+
+def of_course(
+    course: Course,
+    metric: str,
+    output: str,
+    *,
+    since: float = 0.0,
+    until: float | None = None,
+    threshold: float | None = None,
+) -> Floats:
+    """A metric (n,) of :mod:`pkmodel.metrics` over a stretch of the course, in h, mg/L, mg h/L.
+
+    ``since`` and ``until`` are h from its start (without ``until``: 24 h after the start of the last session);
+    ``threshold`` is in mg/L. A time to the peak counts from the start of the course.
     """
-    return _MEASURES[figure.metric](course, figure)
-
-
-def summary(values: Floats, figure: Figure) -> float:
-    """The statistic of values (n,) that the study reported; that of one patient is the value itself."""
-    match figure.statistic:
-        case "median":
-            return float(np.median(values))
-        case "geometric_mean":
-            if (values <= 0).any():
-                found = f"{int((values <= 0).sum())} of {values.size} values of 0"
-                raise InputError(Problem(found, "values above 0 for a geometric mean"))
-            return float(np.exp(np.log(values).mean()))
-        case "share_below":
-            assert figure.threshold is not None
-            return float((values < figure.threshold.value).mean())
-    return float(values.mean())
-
-
-def _output(course: Course, figure: Figure) -> str:
-    return course.model.output(figure.output)
-
-
-def _of_course(course: Course, figure: Figure) -> Floats:
-    """A metric of :mod:`pkmodel.metrics` from the first sample on."""
-    output = _output(course, figure)
-    until = figure.until.value if figure.until is not None else float(course.plan.starts[-1]) + metrics.LAST_WINDOW
-    span = Span("absolute", start=course.first_sample, end=until)
+    end = until if until is not None else float(course.plan.starts[-1]) + metrics.LAST_WINDOW
+    span = Span("absolute", start=since, end=end)
     unit = units.parse_unit(course.model.outputs[output].unit)
-    threshold = None if figure.threshold is None else figure.threshold.value / float(unit.factor)
-    limits = {} if threshold is None else {output: (threshold,)}
+    level = None if threshold is None else threshold / float(unit.factor)
+    limits = {} if level is None else {output: (level,)}
     figures = course_figures(course.network, course.plan, spans=[span], thresholds=limits)[output]
-    values = metrics.evaluate(figures, span, Request(figure.metric, output, threshold))
-    values = values * float(units.parse_unit(metrics.unit_of(figure.metric, unit.text)).factor)
-    if figure.metric == "time_of_peak":
-        values = values + course.first_sample - (course.plan.ends[-1] if figure.since == "last_dose" else 0.0)
-    return values
+    values = metrics.evaluate(figures, span, Request(metric, output, level))
+    values = values * float(units.parse_unit(metrics.unit_of(metric, unit.text)).factor)
+    return values + since if metric in ("time_of_peak", "first_crossing") else values
 
 
-def _area(course: Course, figure: Figure) -> Floats:
-    if figure.until is not None:
-        return _of_course(course, figure)
-    return moments.area_to_infinity(course.network, _output(course, figure), course.arrived)
+def area(course: Course, output: str, *, since: float = 0.0, until: float | None = None) -> Floats:
+    """The area under an output (n,), mg h/L: between two times, or all of it to infinity without ``until``."""
+    if until is not None:
+        return of_course(course, "auc", output, since=since, until=until)
+    return moments.area_to_infinity(course.network, output, course.arrived)
 
 
-def _level_at(course: Course, figure: Figure) -> Floats:
-    assert figure.at is not None
+def level_at(course: Course, output: str, at: float) -> Floats:
+    """The level of an output (n,), mg/L, at a time (h), after what arrives at that instant."""
     net = course.network
-    index = net.output_names.index(_output(course, figure))
-    amounts = amounts_at(net, course.plan, np.array([figure.at.value]))[:, 0, net.output_compartment[index]]
+    index = net.output_names.index(output)
+    amounts = amounts_at(net, course.plan, np.array([at]))[:, 0, net.output_compartment[index]]
     levels: Floats = amounts * net.output_scale[index] * float(units.parse_unit(net.output_units[index]).factor)
     return levels
 
 
-def _unit_dose(course: Course) -> Floats:
-    """1 mg into the vein of everybody, or down the only way there is: what arrives in each state (n, s)."""
-    route = "iv" if "iv" in course.model.routes else course.protocol.routes[0]
-    return arrived(course.network, schedule.down(route, course.network, np.ones(course.network.size)))
+def half_life(net: Network, output: str, dose: Floats) -> Floats:
+    """The terminal half-life of an output (n,), h, after a dose (n, s)."""
+    return moments.terminal_half_life(net, output, np.any(dose > 0, axis=0))
 
 
-def _half_life(course: Course, figure: Figure) -> Floats:
-    dosed: NDArray[np.bool_] = np.any(_unit_dose(course) > 0, axis=0)
-    return moments.terminal_half_life(course.network, _output(course, figure), dosed)
+def clearance(net: Network, output: str, dose: Floats) -> Floats:
+    """1 mg over its area to infinity (n,), L/h, where ``dose`` (n, s) is what arrives of 1 mg."""
+    cleared: Floats = 1.0 / moments.area_to_infinity(net, output, dose)
+    return cleared
 
 
-def _clearance(course: Course, figure: Figure) -> Floats:
-    cleared: Floats = 1.0 / moments.area_to_infinity(course.network, _output(course, figure), _unit_dose(course))
-    return cleared / _weights(course, figure)
-
-
-def _weights(course: Course, figure: Figure) -> Floats | float:
-    """Body weights (n,), kg, where the published value is per kilogram."""
-    if ("body_weight", -1.0) in figure.published[0].unit.dimensions:
-        weights: Floats = course.people.values()["weight"]
-        return weights
-    return 1.0
-
-
-def _volume_terminal(course: Course, figure: Figure) -> Floats:
-    volume: Floats = _clearance(course, figure) * _half_life(course, figure) / math.log(2.0)
+def volume_terminal(net: Network, output: str, dose: Floats) -> Floats:
+    """Clearance over the slowest rate (n,), L: V beta."""
+    volume: Floats = clearance(net, output, dose) * half_life(net, output, dose) / math.log(2.0)
     return volume
 
 
-def _volume_steady_state(course: Course, figure: Figure) -> Floats:
-    volume = moments.volume_at_steady_state(course.network, _output(course, figure), _unit_dose(course))
-    return volume / _weights(course, figure)
+def volume_steady_state(net: Network, output: str, dose: Floats) -> Floats:
+    """The volume at steady state (n,), L; see :func:`pkmodel.moments.volume_at_steady_state`."""
+    return moments.volume_at_steady_state(net, output, dose)
 
 
-def _bioavailability(course: Course, figure: Figure) -> Floats:
-    if "iv" not in course.model.routes:
-        raise InputError(Problem(f"bioavailability on {course.model.id}", "a model with the route iv", path="metric"))
-    output, net = _output(course, figure), course.network
-    sessions, _ = schedule.given(course.protocol, net, fraction_of_drug=course.fraction)
-    masses = [
-        session.given * (HYDROCHLORIDE if session.planned.salt == "hydrochloride" else 1.0) for session in sessions
-    ]
-    mass: Floats = course.fraction * np.sum(masses, axis=0)
+def bioavailability(net: Network, output: str, dose: Floats, mass: Floats) -> Floats:
+    """The area that ``dose`` (n, s) brings over that of the same mass (n,), mg, given by ``iv`` (n,).
+
+    Raises InputError where the model has no route iv.
+    """
+    if "iv" not in net.model.routes:
+        raise InputError(Problem(f"bioavailability on {net.model.id}", "a model with the route iv", path="metric"))
     whole = arrived(net, schedule.down("iv", net, mass))
-    share: Floats = moments.area_to_infinity(net, output, course.arrived) / moments.area_to_infinity(net, output, whole)
+    share: Floats = moments.area_to_infinity(net, output, dose) / moments.area_to_infinity(net, output, whole)
     return share
-
-
-def _value(course: Course, figure: Figure) -> Floats:
-    assert figure.formula is not None
-    missing = figure.formula.names - {*course.network.values, *course.model.derived}
-    if missing:
-        raise InputError(Problem(f"no {sorted(missing)[0]} in {course.model.id}", "a model with these parameters"))
-    return course.network.finite(figure.formula, "formula")
-
-
-_MEASURES: dict[str, Callable[[Course, Figure], Floats]] = {
-    "peak": _of_course,
-    "time_of_peak": _of_course,
-    "time_above": _of_course,
-    "auc": _area,
-    "level_at": _level_at,
-    "half_life": _half_life,
-    "clearance": _clearance,
-    "volume_terminal": _volume_terminal,
-    "volume_steady_state": _volume_steady_state,
-    "bioavailability": _bioavailability,
-    "value": _value,
-}

@@ -19,28 +19,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from pkmodel import checks, measures
+from pkmodel import checks
 from pkmodel.errors import InputError
-from pkmodel.measures import Course
-from pkmodel.population import Patient, Population, outside_valid_for, sample_covariates, sample_effects
 from pkmodel.specs.check import Check
-from pkmodel.specs.library import load_model, load_protocol, load_reference
+from pkmodel.specs.library import load_model, load_reference
 from pkmodel.specs.loading import library
 from pkmodel.specs.model import ModelSpec
-from pkmodel.specs.protocol import ProtocolSpec
 from pkmodel.specs.reference import MOLAR_MASS, OF_DISPOSITION, Expected, Figure, ReferenceSpec, Setting, massive
+from pkmodel.studied import Studied, summary
 from pkmodel.units import Quantity
 
-Floats = NDArray[np.float64]
 Kind = Literal["verification", "validation"]
 Role = Literal["must_reproduce", "recorded", "shown"]
 
-#: Virtual patients of a study whose figures are means or medians over people.
-PATIENTS = 1000
-SEED = 20261125
 #: A figure agrees within one SD of the study, inside its interval or range, or else within this share.
 NEAR = 0.30
 #: What a figure to reproduce may be off.
@@ -195,68 +186,24 @@ def _check_row(model: ModelSpec, check: Check) -> Row:
 def _held(model: ModelSpec, reference: ReferenceSpec, setting: Setting) -> Iterator[Row | Left]:
     """Every figure of a study that the model can be held against."""
     own = model.id in reference.own
-    protocol = load_protocol(setting.protocol)
-    if (setting.of_model and not own) or not _fits(model, protocol, setting):
+    study = Studied(model, setting)
+    if (setting.of_model and not own) or not study.fits:
         return
     if model.id in setting.not_for:
         for figure in setting.figures:
             yield Left(reference.title, figure.quantity, _printed(figure), setting.not_for[model.id], model.id)
         return
-    courses: dict[bool, Course] = {}
     for figure in setting.figures:
-        if not _answers(model, figure, protocol):
+        if not study.answers(figure):
             continue
-        typical = figure.statistic == "typical"
-        if typical not in courses:
-            people = _people(model, setting, typical=typical)
-            start = setting.first_sample.value if setting.first_sample else 0.0
-            courses[typical] = Course(model, protocol, people, setting.drug, start)
         try:
-            values = measures.measured(courses[typical], figure)
-            simulated = measures.summary(values, figure)
+            values = study.measured(figure)
+            simulated = summary(values, figure)
         except InputError as error:
             reason = "; ".join(f"found {problem.found}, expected {problem.expected}" for problem in error.problems)
             yield Left(reference.title, figure.quantity, _printed(figure), reason, model.id)
             continue
         yield _row(model, reference, setting, figure, simulated, values.size, own)
-
-
-def _fits(model: ModelSpec, protocol: ProtocolSpec, setting: Setting) -> bool:
-    """Whether a model is of the drug, has the routes, and was built on such patients."""
-    if setting.drug == "match" and protocol.drugs != [model.drug]:
-        return False
-    if setting.drug == "half" and model.drug == protocol.drug:
-        return False
-    allowed = model.valid_for.routes or list(model.routes)
-    if any(route not in model.routes or route not in allowed for route in protocol.routes):
-        return False
-    patient = Patient(**setting.patient).population()
-    return not any(flags.any() for flags in outside_valid_for(model, patient).values())
-
-
-def _answers(model: ModelSpec, figure: Figure, protocol: ProtocolSpec) -> bool:
-    """Whether a model gives the output (its own drug, where it is the parent), and the figure has a meaning on it."""
-    if figure.metric == "value":
-        return True
-    if figure.output == "parent":
-        return model.drug in model.outputs
-    if figure.metric == "bioavailability" and ("iv" not in model.routes or protocol.routes == ["iv"]):
-        return False
-    return figure.output in model.outputs
-
-
-def _people(model: ModelSpec, setting: Setting, *, typical: bool) -> Population:
-    """The patients of a study: the typical one, or as many as give a mean, with the model's variability."""
-    patient = Patient(**setting.patient).population()
-    varied = bool(model.variability.between_subject.effects)
-    if typical or not (varied or setting.people):
-        return patient
-    if setting.people is not None:
-        people = sample_covariates(setting.people, SEED, 0, PATIENTS)
-    else:
-        repeated = {name: np.repeat(values, PATIENTS) for name, values in patient.covariates.items()}
-        people = Population(0, PATIENTS, repeated)
-    return sample_effects(people, model, SEED)
 
 
 def _row(
@@ -339,83 +286,3 @@ def _notes(model: ModelSpec, setting: Setting, figure: Figure, analyte: str) -> 
 
 def _printed(figure: Figure) -> str:
     return " - ".join(value.text for value in figure.published)
-
-
-def published_text(row: Row) -> str:
-    """The published figure as a table prints it: value, range, SD or interval."""
-    if row.is_range:
-        return f"{row.low:.4g} - {row.high:.4g}"
-    text = f"{row.published:.4g}"
-    if row.sd is not None:
-        return f"{text} (SD {row.sd:.3g})"
-    if row.geometric_sd is not None and row.geometric_sd > 1:
-        return f"{text} (gSD {row.geometric_sd:.3g})"
-    if row.low is not None:
-        return f"{text} [{row.low:.4g} - {row.high:.4g}]"
-    return text
-
-
-def page(found: Verification) -> str:
-    """The rows as a page of the documentation (Markdown)."""
-    lines = [
-        "# Models against published figures",
-        "",
-        "Made by `pkmodel verify --page docs/verification.md`. For research and teaching only, not for patient care.",
-        "",
-        "*Verification* rows hold a model to its own paper or to the data it was fitted to; *validation* rows hold",
-        "it to somebody else's data. Nothing was tuned to any of them, and no row is left out for being far off. A",
-        "row marked `must reproduce` follows from the published numbers; a `recorded` one is a known disagreement,",
-        "with its reason; the others are `shown`. Means are compared with means over 1,000 virtual patients where the",
-        "variability of a model is known, and with its typical patient where it is not.",
-        "",
-        *(f"* {sentence}" for sentence in sentences(found)),
-        "",
-    ]
-    for model in dict.fromkeys(row.model for row in found.rows):
-        lines += [
-            f"## {model}",
-            "",
-            "| study | quantity | published | model | difference | in SD | kind | grade | asked |",
-        ]
-        lines += ["|---|---|--:|--:|--:|--:|---|---|---|"]
-        rows = [row for row in found.rows if row.model == model]
-        for row in rows:
-            in_sd = "" if row.in_sd is None else f"{row.in_sd:+.1f}"
-            asked = row.role.replace("_", " ") + ("" if row.holds else ", **does not hold**")
-            lines.append(
-                f"| {row.study} | {row.quantity} | {published_text(row)} {row.unit} | {row.simulated:.4g} "
-                f"| {row.percent:+.1f} % | {in_sd} | {row.kind} | {row.evidence or ''} | {asked} |"
-            )
-        lines.append("")
-        lines += [f"* {sentence}" for sentence in _said(rows)]
-        lines.append("")
-    lines += ["## Not compared", "", "| study | quantity | published | why |", "|---|---|---|---|"]
-    for item in found.left:
-        who = f" ({item.model})" if item.model else ""
-        lines.append(f"| {item.study}{who} | {item.quantity} | {item.published} | {item.reason} |")
-    return "\n".join(lines) + "\n"
-
-
-def sentences(found: Verification) -> list[str]:
-    """The summary: rows, models, studies, and the share that is near."""
-    said = []
-    for kind, count in found.counts().items():
-        if count["rows"]:
-            share = 100 * count["agree"] / count["rows"]
-            said.append(
-                f"{kind}: {count['rows']} rows, {count['models']} models, {count['studies']} studies; "
-                f"{count['agree']} ({share:.0f} %) within 1 SD, inside the published interval, or within 30 %"
-            )
-    failing = [row for row in found.rows if not row.holds]
-    asked = [row for row in found.rows if row.role != "shown"]
-    said.append(
-        f"{len(asked)} rows have something to hold (must reproduce, or a recorded difference); {len(failing)} do not"
-    )
-    return said
-
-
-def _said(rows: Sequence[Row]) -> list[str]:
-    """Reasons and notes of the rows, each once, with the rows that they belong to counted."""
-    said = [f"{row.quantity}: {row.reason}" for row in rows if row.reason]
-    said += [f"{row.study}: {note}" for row in rows for note in row.notes]
-    return list(dict.fromkeys(said))

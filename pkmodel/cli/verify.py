@@ -27,6 +27,7 @@ def verify(
     other row is shown, however far off.
     """
     from pkmodel import verify as held
+    from pkmodel import verify_page
     from pkmodel.specs.library import load_model
 
     file = None if page is None else Path(page)
@@ -35,7 +36,7 @@ def verify(
     found = held.verify([load_model(name) for name in models] if models else None)
     if file is not None:
         with whole(file, "--page") as part:
-            part.write_text(held.page(found), encoding="utf-8")
+            part.write_text(verify_page.page(found), encoding="utf-8")
     if as_json:
         console.print_json([row.as_json() for row in found.rows])
     else:

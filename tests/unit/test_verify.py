@@ -12,12 +12,12 @@ import pytest
 import yaml
 
 import pkmodel as pk
-from pkmodel import cli, measures, moments, network, units, verify
-from pkmodel.measures import Course
-from pkmodel.population import Patient, Population, sample_effects
+from pkmodel import cli, moments, network, studied, units, verify
+from pkmodel.population import Patient, Population, outside_valid_for, sample_effects
 from pkmodel.specs.library import load_reference
 from pkmodel.specs.loading import library
-from pkmodel.specs.reference import Figure, massive
+from pkmodel.specs.reference import Figure, Setting, massive
+from pkmodel.studied import Studied, summary
 from pkmodel.verify import Verification
 
 FIELDS = {"model", "study", "quantity", "unit", "published", "simulated", "percent", "kind", "evidence", "pass"}
@@ -59,6 +59,14 @@ def _figure(**keys: Any) -> Figure:
     return Figure.model_validate({"quantity": "a figure", "published": "1 mg/L", **keys})
 
 
+def _studied(model: str, first_sample: str | None = None, **patient: str) -> Studied:
+    """35 mg at once, given to people alike."""
+    tree = {"what": "35 mg IV", "protocol": BOLUS, "patient": patient, "figures": [_figure(metric="peak")]}
+    if first_sample is not None:
+        tree["first_sample"] = first_sample
+    return Studied(pk.load_model(model), Setting.model_validate(tree))
+
+
 def _rows_of(file: Path, model: str, monkeypatch: pytest.MonkeyPatch) -> Verification:
     """One model against one reference only."""
     monkeypatch.setattr(verify, "library", lambda kind: {"made_up": file} if kind == "references" else library(kind))
@@ -89,7 +97,7 @@ def test_own_data_verify_and_others_validate(library_rows: Verification) -> None
     assert others
     assert {row.kind for row in others} == {"validation"}
     assert {row.statistic for row in rows} == {"median"}
-    assert {row.patients for row in rows} == {verify.PATIENTS}
+    assert {row.patients for row in rows} == {studied.PATIENTS}
 
 
 def test_a_racemic_study_is_not_held_against_an_enantiomer(library_rows: Verification) -> None:
@@ -98,7 +106,7 @@ def test_a_racemic_study_is_not_held_against_an_enantiomer(library_rows: Verific
     assert {"ketamine_clements1981", "ketamine_domino1984"} <= zarate
     assert all(pk.load_model(name).drug == "ketamine" for name in zarate)
     weber = {row.model for row in library_rows.rows if row.study.startswith("Weber")}
-    assert all(not verify.outside_valid_for(pk.load_model(name), _child())["age"].any() for name in weber)
+    assert all(not outside_valid_for(pk.load_model(name), _child())["age"].any() for name in weber)
 
 
 def _child() -> Population:
@@ -109,18 +117,18 @@ def test_a_mean_is_over_people_and_a_typical_value_of_one() -> None:
     """The mean of a level over log-normal patients, by hand, is the mean of the row."""
     model = pk.load_model("ketamine_clements1981")
     figure = _figure(metric="level_at", at="1 h", output="ketamine")
-    setting = load_reference("zarate2006").settings["infusion"]
-    people = verify._people(model, setting, typical=False)
-    assert people.size == verify.PATIENTS
-    protocol = pk.load_protocol(BOLUS)
-    values = measures.measured(Course(model, protocol, people), figure)
+    study = _studied("ketamine_clements1981", weight="70 kg", age="45 y")
+    values = study.measured(figure)
+    assert values.shape == (studied.PATIENTS,)
     repeated = Population(0, 1000, {key: np.repeat(value, 1000) for key, value in _adult().covariates.items()})
-    drawn = sample_effects(repeated, model, verify.SEED)
-    result = pk.simulate(protocol, model, drawn, until="1 h", every="1 h")
+    drawn = sample_effects(repeated, model, studied.SEED)
+    result = pk.simulate(pk.load_protocol(BOLUS), model, drawn, until="1 h", every="1 h")
     np.testing.assert_allclose(values, result.level("ketamine")[:, -1] / 1000, rtol=1e-12)
-    assert measures.summary(values, figure) == values.mean()
-    assert measures.summary(values, figure.model_copy(update={"statistic": "median"})) == np.median(values)
-    assert verify._people(model, setting, typical=True).size == 1
+    assert summary(values, figure) == values.mean()
+    assert summary(values, figure.model_copy(update={"statistic": "median"})) == np.median(values)
+    typical = study.measured(figure.model_copy(update={"statistic": "typical"}))
+    one = pk.simulate(pk.load_protocol(BOLUS), model, _adult(), until="1 h", every="1 h")
+    np.testing.assert_allclose(typical, one.level("ketamine")[:, -1] / 1000, rtol=1e-12)
 
 
 def _adult() -> Population:
@@ -131,24 +139,23 @@ def test_statistics() -> None:
     """Geometric mean and share below, and what has no geometric mean."""
     values = np.array([1.0, 2.0, 4.0])
     geometric = _figure(metric="level_at", at="1 h", statistic="geometric_mean")
-    assert measures.summary(values, geometric) == pytest.approx(2.0, rel=1e-15)
+    assert summary(values, geometric) == pytest.approx(2.0, rel=1e-15)
     share = _figure(metric="level_at", at="1 h", statistic="share_below", threshold="3 mg/L", published=0.5)
-    assert measures.summary(values, share) == pytest.approx(2 / 3, rel=1e-15)
+    assert summary(values, share) == pytest.approx(2 / 3, rel=1e-15)
     with pytest.raises(pk.InputError, match="values of 0"):
-        measures.summary(np.array([0.0, 1.0]), geometric)
+        summary(np.array([0.0, 1.0]), geometric)
 
 
 def test_figures_of_disposition() -> None:
     """Clearance, volumes and half-life of a two-compartment model, against its constants."""
-    model = pk.load_model("ketamine_clements1981")
-    course = Course(model, pk.load_protocol(BOLUS), _adult())
+    study = _studied("ketamine_clements1981", weight="70 kg", age="45 y")
     k10, k12, k21, central = 0.0109 * 60, 0.0186 * 60, 0.0137 * 60, 1.7522 * 70
     total = k10 + k12 + k21
     slow = (total - math.sqrt(total**2 - 4 * k10 * k21)) / 2
 
     def value(metric: str, unit: str, **more: Any) -> float:
-        figure = _figure(metric=metric, output="ketamine", published=f"1 {unit}", **more)
-        return float(measures.measured(course, figure)[0])
+        keys = {"metric": metric, "output": "ketamine", "published": f"1 {unit}", "statistic": "typical"}
+        return float(study.measured(_figure(**keys, **more))[0])
 
     assert value("clearance", "L/h") == pytest.approx(k10 * central, rel=1e-12)
     assert value("clearance", "mL/min/kg") == pytest.approx(k10 * central / 70, rel=1e-12)
@@ -171,12 +178,11 @@ def test_volume_at_steady_state_of_a_metabolite_is_no_number_of_its_own() -> Non
 
 def test_peaks_begin_with_the_first_sample() -> None:
     """A bolus is highest at once; a study that first sampled at 2 min saw the level then."""
-    model = pk.load_model("ketamine_domino1984")
-    late = Course(model, pk.load_protocol(BOLUS), _adult(), first_sample=2 / 60)
-    peak = measures.measured(late, _figure(metric="peak", output="ketamine"))
-    level = measures.measured(late, _figure(metric="level_at", at="2 min", output="ketamine"))
-    np.testing.assert_allclose(peak, level, rtol=1e-12)
-    time = measures.measured(late, _figure(metric="time_of_peak", output="ketamine", published="2 min"))
+    late = _studied("ketamine_domino1984", first_sample="2 min", weight="70 kg", age="45 y")
+    keys = {"output": "ketamine", "statistic": "typical"}
+    peak = late.measured(_figure(metric="peak", **keys))
+    np.testing.assert_allclose(peak, late.measured(_figure(metric="level_at", at="2 min", **keys)), rtol=1e-12)
+    time = late.measured(_figure(metric="time_of_peak", published="2 min", **keys))
     np.testing.assert_allclose(time, [2 / 60], rtol=1e-12)
 
 
