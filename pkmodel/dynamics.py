@@ -77,7 +77,7 @@ class _Builder:
         output, terms = self.model.outputs[name], self.terms
         amount = terms.state(self.position[output.amount])
         volume = self._formula(output.volume)
-        return terms.mul(terms.div(terms.constant(output.factor), volume), amount)
+        return terms.mul(terms.div(terms.constant(self.model.factors[name]), volume), amount)
 
     def _driver(self, name: str, effect: EffectSpec, driver: str) -> int:
         """What an effect acts on: the level at its site, or that of the output, mg/L."""

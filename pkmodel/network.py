@@ -136,7 +136,7 @@ def build(model: ModelSpec, population: Population, parameters: Mapping[str, Flo
             network.rates[:, position[flow.target], position[flow.source]] += rate
     for index, (name, output) in enumerate(model.outputs.items()):
         volume = network.evaluate(output.volume, f"outputs.{name}.volume", above=True)
-        network.output_scale[index] = output.scale / volume
+        network.output_scale[index] = model.scales[name] / volume
     network = replace(network, effects={name: _effect(network, name, effect) for name, effect in model.effects.items()})
     return network if model.linear else replace(network, dynamics=dynamics.build(model, size, values, network.evaluate))
 

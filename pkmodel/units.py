@@ -52,6 +52,7 @@ month = year / 12 = mo = months
 nanomole = [substance] = nmol
 micromole = 1000 * nanomole = umol
 picomole = 0.001 * nanomole = pmol
+mole = 1000000000 * nanomole = mol
 mmHg = [pressure]
 percent = 0.01 = pct
 """
@@ -70,6 +71,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "flow": ("L/h", 'a flow such as "95.2 L/h"'),
     "rate": ("1/h", 'a rate constant such as "2.93 1/h"'),
     "number": ("", 'a number such as "0.62", or a share such as "95 %"'),
+    "molar mass": ("g/mol", 'a molar mass such as "237.73 g/mol"'),
     "body mass index": ("kg/m**2", 'a body mass index such as "30 kg/m2"'),
 }
 

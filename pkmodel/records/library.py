@@ -80,7 +80,6 @@ class Library:
             raise
         spec = self.spec
         index = list(spec.outputs).index(spec.parent)
-        output = spec.outputs[spec.parent]
         return Disposition(
             compartments=tuple(spec.compartments),
             of_row=of_row,
@@ -88,7 +87,7 @@ class Library:
             start=net.initial,
             rates=net.rates,
             loss=_loss(net) if spec.linear else None,
-            scale=net.output_scale[index] * (output.factor / output.scale),
+            scale=net.output_scale[index] * (spec.factors[spec.parent] / spec.scales[spec.parent]),
             observed=int(net.output_compartment[index]),
         )
 

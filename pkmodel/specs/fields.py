@@ -50,6 +50,7 @@ Age = Annotated[Quantity, PlainValidator(_kind("age", least=0.0))]
 Volume = Annotated[Quantity, PlainValidator(_kind("volume", above=0.0))]
 BodyMassIndex = Annotated[Quantity, PlainValidator(_kind("body mass index", least=0.0))]
 Concentration = Annotated[Quantity, PlainValidator(_kind("concentration", above=0.0))]
+MolarMass = Annotated[Quantity, PlainValidator(_kind("molar mass", above=0.0))]
 
 
 def _any_quantity(value: object) -> Quantity:

@@ -82,25 +82,27 @@ def _paths(value: Any) -> Any:
 
 
 class Output(Spec):
-    """An observable concentration: amount / volume, in ``unit``."""
+    """An observable concentration: amount / volume, in ``unit``.
+
+    Where a model carries the mass of its drug through all compartments, a metabolite's output states its ``molar_mass``
+    and the parent's output its own: what is observed is the amount times the ratio of the two. Any other conversion is
+    a ``factor``.
+    """
 
     amount: str
     volume: ExpressionField
     unit: str
     factor: float = Field(default=1.0, gt=0)
-    molar_mass: float | None = Field(default=None, gt=0)
+    molar_mass: fields.MolarMass | None = None
 
     @model_validator(mode="after")
     def _concentration(self) -> Output:
         unit = units.parse_unit(self.unit)
         if unit.dimensions != units.parse_unit("mg/L").dimensions:
             raise InputError(Problem(shown(self.unit), "a unit of mass per volume such as ng/mL", path="unit"))
+        if self.molar_mass is not None and self.factor != 1.0:
+            raise InputError(Problem("factor and molar_mass", "one of the two", path="molar_mass"))
         return self
-
-    @property
-    def scale(self) -> float:
-        """From mg/L to the unit of the output."""
-        return self.factor / float(units.parse_unit(self.unit).factor)
 
 
 class Residual(Spec):
@@ -200,6 +202,23 @@ class ModelSpec(Spec):
         return resolved
 
     @cached_property
+    def factors(self) -> dict[str, float]:
+        """Mass of each output in one mass of what its compartment holds: its ``factor``, or a ratio of molar masses."""
+        drug = self.outputs[self.parent].molar_mass
+        return {
+            name: output.factor if output.molar_mass is None or drug is None else output.molar_mass.value / drug.value
+            for name, output in self.outputs.items()
+        }
+
+    @cached_property
+    def scales(self) -> dict[str, float]:
+        """From mg/L in the compartment of each output to the output in its unit."""
+        return {
+            name: self.factors[name] / float(units.parse_unit(output.unit).factor)
+            for name, output in self.outputs.items()
+        }
+
+    @cached_property
     def states(self) -> tuple[str, ...]:
         """What is integrated: the compartments, then for each effect its effect sites and its turnover."""
         names = list(self.compartments)
@@ -240,6 +259,10 @@ class ModelSpec(Spec):
         for name, parameter in self.parameters.items():
             if parameter.evidence in ("assumed", "borrowed", "derived", "unsourced"):
                 said.append(f"{self.id}: {name} is {parameter.evidence} ({parameter.origin})")
+        for grade in ("assumed", "borrowed", "derived", "unsourced"):
+            scaled = [name for name, item in self.parameters.items() if item.scale and item.scale.evidence == grade]
+            if scaled:
+                said.append(f"{self.id}: how {', '.join(scaled)} grow with weight is {grade}")
         if self.variability.borrowed:
             names = ", ".join(name for name in self.variability.between_subject.effects if "~" not in name)
             said.append(

@@ -104,6 +104,9 @@ def _structure(
         if output.amount not in compartments:
             found.append(unknown_name("a compartment", output.amount, compartments, path=f"{path}.amount"))
         check_formula(output.volume, known, {"volume": 1.0}, f"{path}.volume", found, model, what="a volume")
+        if output.molar_mass is not None and model.outputs[model.parent].molar_mass is None:
+            expected = f"that of {model.parent} too, to which it is a ratio"
+            found.append(Problem(f"the molar_mass of {name} alone", expected, path=f"{path}.molar_mass"))
         if name in ("parent", "metabolite"):
             found.append(Problem(name, "the name of an analyte", path=path))
         if name in (*model.parameters, *model.derived, *RESERVED):

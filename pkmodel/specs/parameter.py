@@ -24,10 +24,14 @@ COVARIATES: dict[str, dict[str, float]] = {
 
 
 class Scale(Spec):
-    """Power scaling with a covariate: ``value * (weight / reference) ** exponent``."""
+    """Power scaling with a covariate: ``value * (weight / reference) ** exponent``.
+
+    ``evidence`` is that of the exponent, where it is not that of the value.
+    """
 
     weight: float = Field(gt=-3, lt=3)
     reference: fields.Weight
+    evidence: fields.Evidence | None = None
 
 
 class Above(Spec):

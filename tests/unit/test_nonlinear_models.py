@@ -66,6 +66,7 @@ def _model(**changes: Any) -> ModelSpec:
 def _network(model: ModelSpec, weights: tuple[float, ...] = (50.0, 70.0, 120.0)) -> Network:
     n = len(weights)
     known = {"weight": np.array(weights), "age": np.full(n, 40.0), "ancestry": np.zeros(n), "female": np.zeros(n)}
+    known |= {"cyp2b6_activity": np.ones(n), "hepatic_impairment": np.zeros(n)}
     return network.build(model, Population(0, n, known))
 
 

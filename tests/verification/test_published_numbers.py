@@ -14,6 +14,7 @@ from pkmodel.specs.check import Check
 from pkmodel.specs.library import load_model, load_protocol
 from pkmodel.specs.loading import library
 from pkmodel.specs.model import ModelSpec
+from pkmodel.specs.yaml_tree import read_yaml
 
 MODELS = sorted(library("models"))
 #: ng/mL at 40, 80, 110 and 230 min: 0.5 mg/kg over 40 min at 70 kg, each model given 35 mg of its own drug.
@@ -21,6 +22,17 @@ INFUSION = {
     "ketamine_clements1981": (177, 85, 63, 36),
     "ketamine_domino1984": (240, 46, 38, 18),
     "esketamine_otto2021": (158, 79, 60, 27),
+}
+#: "The spread between models": the parent in ng/mL at the end of the same infusion.
+SPREAD = {
+    "esketamine_otto2021": 158,
+    "ketamine_clements1981": 177,
+    "ketamine_domino1984": 240,
+    "ketamine_kamp2020": 253,
+    "ketamine_herd2007": 253,
+    "esketamine_simons2022": 289,
+    "ketamine_herd2007_norketamine": 296,
+    "ketamine_hornik2018": 496,
 }
 
 
@@ -95,6 +107,48 @@ def test_the_classical_infusion(name: str, printed: tuple[int, ...]) -> None:
     levels = result.level("parent")[0, [4, 8, 11, 23]]
     np.testing.assert_allclose(60.0 * result.time[[4, 8, 11, 23]], [40.0, 80.0, 110.0, 230.0], rtol=1e-12)
     assert tuple(int(level) for level in np.rint(levels)) == printed
+
+
+@pytest.mark.parametrize(("name", "printed"), SPREAD.items())
+def test_the_spread_between_models(name: str, printed: int) -> None:
+    """0.5 mg/kg over 40 min at 70 kg, each model given the full 35 mg of its own drug: to the digits of the table."""
+    who = Patient(weight="70 kg", age="45 y")
+    result = simulate(load_protocol("iv_single"), _model(name), who, until="40 min", every="40 min", drug="own")
+    assert int(np.rint(result.level("parent")[0, -1])) == printed
+
+
+def test_the_racemic_total_of_the_enantiomers() -> None:
+    """S is that of its own model given half of the dose, R falls more slowly, and the total is their sum."""
+    protocol, who = load_protocol("iv_single"), Patient(weight="70 kg", age="45 y")
+    both = simulate(protocol, _model("ketamine_enantiomers"), who, until="12 h", every="10 min")
+    alone = simulate(protocol, _model("esketamine_otto2021"), who, until="12 h", every="10 min", drug="half")
+    for name in ("esketamine", "noresketamine"):
+        np.testing.assert_allclose(both.level(name), alone.level(name), rtol=1e-11, atol=1e-13)
+    np.testing.assert_allclose(both.level("ketamine"), both.level("esketamine") + both.level("arketamine"), rtol=1e-14)
+    assert (both.level("arketamine")[0, 1:] > both.level("esketamine")[0, 1:]).all()
+
+
+@pytest.mark.parametrize("fraction", [0.11, 0.17, 0.2, 0.45, 0.5])
+def test_the_nasal_fraction_is_what_arrives(fraction: float) -> None:
+    """Whatever value of the published range a user puts in its place, the bioavailability is that."""
+    tree = read_yaml(library("models")["ketamine_intranasal"]).tree
+    tree["parameters"]["F_nasal"]["value"] = fraction
+    model = load_model(tree)
+    (check,) = (check for check in model.checks if check.id == "bioavailability_yanagihara")
+    assert simulated(model, check) == pytest.approx(fraction, rel=1e-12)
+
+
+def test_a_metabolite_is_weighed_as_itself() -> None:
+    """Where all compartments hold mg of the parent, an output is the metabolite's own mass."""
+    model = _model("esketamine_simons2022")
+    assert model.factors == pytest.approx(
+        {"esketamine": 1.0, "noresketamine": 223.70 / 237.73, "hydroxynorketamine": 239.70 / 237.73}, rel=1e-15
+    )
+    for name, per_nmol in (("noresketamine", 0.058), ("hydroxynorketamine", 0.020)):
+        mass = model.outputs[name].molar_mass
+        assert mass is not None
+        additive = model.residual[name].additive  # ng/mL, of nmol/mL in the paper
+        assert additive == pytest.approx(per_nmol * 1e6 * mass.value, rel=1e-3)
 
 
 def test_borrowed_variability_is_that_of_its_owner() -> None:
