@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,6 +95,16 @@ def cases_of(scenario: Scenario, *, all_metrics: bool = False) -> list[Case]:
 def _course_warnings(arm: Arm, model: ModelSpec) -> tuple[str, ...]:
     nobody = Population(0, 0, {})
     return tuple(f"arm {arm.name}: {sentence}" for sentence in simulation.validity(arm.protocol, model, nobody))
+
+
+def variability_notes(scenario: Scenario, models: Iterable[ModelSpec]) -> list[str]:
+    """What a reader must know of the kinds of variability that were asked for, one sentence each."""
+    said = []
+    for model in models:
+        block = model.variability.between_occasion
+        if scenario.spec.variability.between_occasion and not any(effect.variance for effect in block.effects.values()):
+            said.append(f"{model.id} has no between-occasion variability: its patients are the same in every session")
+    return said
 
 
 def condition(request: Request, span: Span, model: ModelSpec) -> str | None:

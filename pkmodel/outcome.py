@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pkmodel import findings, metrics
-from pkmodel.cases import Case, condition
+from pkmodel.cases import Case, condition, variability_notes
 from pkmodel.engine import AUTO, Numerics
 from pkmodel.findings import Finding
 from pkmodel.metrics import Request, Span
@@ -229,6 +229,7 @@ class Study:
                 for name, count in sums.outside.items()
                 if count
             ]
+        said += variability_notes(self.scenario, {case.model.id: case.model for case in self.cases}.values())
         return list(dict.fromkeys(said))
 
 

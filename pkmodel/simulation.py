@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel import engine, metrics, network, schedule, units
+from pkmodel import engine, metrics, occasions, units
 from pkmodel.core import kinds
 from pkmodel.engine import AUTO, Numerics
 from pkmodel.errors import InputError, Problem, shown
 from pkmodel.metrics import Figures, Request, Span
 from pkmodel.network import Network
+from pkmodel.occasions import Course
 from pkmodel.population import Patient, Population, outside_valid_for
 from pkmodel.schedule import Schedule
 from pkmodel.specs.library import DrugMode, drug_fraction, load_model, load_protocol
@@ -58,7 +59,8 @@ class Result:
 
     ``time`` is (t,) h from the start of the course; ``amounts`` is (n, t, s) mg in the model's compartments, and what
     the other states of the network hold (effect sites mg/L, turnovers in the unit of their effect).
-    ``warnings`` says what a reader must know: who is outside the model's range, what is assumed.
+    ``warnings`` says what a reader must know: who is outside the model's range, what is assumed. ``course`` is there
+    where parameters differ between occasions; ``network`` then holds those of the patients over all occasions.
     """
 
     network: Network
@@ -69,6 +71,7 @@ class Result:
     protocol: ProtocolSpec | None = None
     until: float = field(default=0.0)
     numerics: Numerics = AUTO
+    course: Course | None = None
 
     @property
     def model(self) -> ModelSpec:
@@ -83,16 +86,16 @@ class Result:
     @property
     def methods(self) -> NDArray[np.str_]:
         """What integrated each patient (n,): ``propagator``, ``explicit`` or ``stiff``."""
+        if self.course is not None:
+            return self.course.methods(float(self.time[-1]))
         return engine.methods(self.network.system, self.schedule.events, float(self.time[-1]), self.numerics)
 
     def level(self, output: str = "parent") -> Floats:
         """(n, t) levels of an output, or an effect, in its unit."""
-        if output in self.network.effects:
-            return self.network.effects[output].of(self.amounts)
-        index = self.network.output_names.index(self.model.output(output))
-        compartment = self.network.output_compartment[index]
-        levels: Floats = self.amounts[:, :, compartment] * self.network.output_scale[index][:, None]
-        return levels
+        if self.course is None:
+            return _level(self.network, self.amounts, output)
+        parts = [_level(of.network, self.amounts[:, part], output) for of, part in self.course.parts(self.time)]
+        return np.concatenate(parts, axis=1)
 
     def to_pandas(self, wide: bool = False) -> pd.DataFrame:
         """A table: subject, time_h, output, value, unit; or, ``wide``, subject, time_h and a column per output.
@@ -123,7 +126,7 @@ class Result:
         import pandas as pd
 
         last = max(self.until - float(self.schedule.starts[-1]), metrics.LAST_WINDOW)
-        figures = course_figures(self.network, self.schedule, last=last, numerics=self.numerics)
+        figures = course_figures(self.network, self.schedule, last=last, numerics=self.numerics, course=self.course)
         rows = []
         for index, session in enumerate(self.schedule.sessions):
             span = Span("session", index + 1)
@@ -148,6 +151,15 @@ class Result:
         return pd.DataFrame(rows)
 
 
+def _level(net: Network, amounts: Floats, output: str) -> Floats:
+    """(n, t) levels of an output, or an effect, at amounts (n, t, s), in its unit."""
+    if output in net.effects:
+        return net.effects[output].of(amounts)
+    index = net.output_names.index(net.model.output(output))
+    levels: Floats = amounts[:, :, net.output_compartment[index]] * net.output_scale[index][:, None]
+    return levels
+
+
 def simulate(
     protocol: ProtocolSpec | str | Path,
     model: ModelSpec | str | Path,
@@ -166,7 +178,8 @@ def simulate(
     protocol, model
         loaded ones, or their names or paths.
     patient
-        a :class:`Patient`, or a sampled population.
+        a :class:`Patient`, or a sampled population; with effects of occasions
+        (:func:`pkmodel.population.sample_occasions`) each session has parameters of its own.
     until
         how long from the start of the course; without it until 24 h after the start of the last session.
     every
@@ -200,13 +213,13 @@ def simulate(
         raise InputError(
             Problem(f"a point every {every} for {span:g} h", f"at most {MAX_POINTS:,} points", path="every")
         )
-    net = network.build(model, population)
-    plan = schedule.build(protocol, net, fraction_of_drug=fraction)
+    net, plan, course = occasions.treat(model, population, protocol, fraction, numerics)
     time: Floats = step * np.arange(int(np.floor(span / step * (1 + 1e-12))) + 1, dtype=np.float64)
     if time[-1] < span * (1 - 1e-12):
         time = np.append(time, span)
     said = (*warnings, *outside, *model.assumptions)
-    return Result(net, plan, time, amounts_at(net, plan, time, numerics), said, protocol, span, numerics)
+    amounts = amounts_at(net, plan, time, numerics) if course is None else course.amounts(time)
+    return Result(net, plan, time, amounts, said, protocol, span, numerics, course)
 
 
 def _positive(text: str, name: str) -> float:
@@ -234,23 +247,30 @@ def course_figures(
     spans: Sequence[Span] = (),
     last: float = metrics.LAST_WINDOW,
     numerics: Numerics = AUTO,
+    course: Course | None = None,
 ) -> dict[str, Figures]:
     """Exact figures of every output over the intervals of a course, by the name of the output.
 
-    ``thresholds`` are levels in the unit of the output they belong to.
+    ``thresholds`` are levels in the unit of the output they belong to. ``course`` is that of patients whose parameters
+    differ between occasions.
     """
     bounds = metrics.boundaries(plan, moments=moments, between=between, spans=spans, last=last)
     wanted = {name: tuple(dict.fromkeys((thresholds or {}).get(name, ()))) for name in net.output_names}
     deepest = max((len(limits) for limits in wanted.values()), default=0)
-    outputs = len(net.output_names)
-    limits = np.full((outputs, deepest, net.size), np.inf)
+    limits = np.full((len(net.output_names), deepest), np.inf)
     for index, name in enumerate(net.output_names):
-        for number, level in enumerate(wanted[name]):
-            limits[index, number] = level / net.output_scale[index]
-    stats, above, first = engine.figures(net.system, plan.events, bounds.time, net.output_compartment, limits, numerics)
+        limits[index, : len(wanted[name])] = wanted[name]
+    if course is None:
+        scales = net.output_scale
+        amounts = limits[:, :, None] / scales[:, None, :]
+        stats, above, first = engine.figures(
+            net.system, plan.events, bounds.time, net.output_compartment, amounts, numerics
+        )
+    else:
+        stats, above, first, scales = course.figures(bounds, limits)
     found = {}
     for index, name in enumerate(net.output_names):
-        scale = net.output_scale[index]
+        scale = scales[index]
 
         def figure(which: int, index: int = index) -> Floats:
             return stats[:, :, index, which].T

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel import engine, findings, metrics, network, population, schedule, simulation
+from pkmodel import engine, findings, metrics, occasions, population, simulation
 from pkmodel.cases import Case, cases_of
 from pkmodel.engine import AUTO, Numerics
 from pkmodel.errors import InputError, Problem
@@ -182,6 +182,8 @@ def _run_chunk(
         drawn = people
         if scenario.spec.variability.between_subject:
             drawn = population.sample_effects(people, case.model, seed)
+        if scenario.spec.variability.between_occasion:
+            drawn = population.sample_occasions(drawn, case.model, seed, case.n_sessions)
         chunks.append(_run_case(scenario, case, total, drawn, strict, numerics))
     return Chunk(people, chunks)
 
@@ -195,8 +197,7 @@ def _run_case(
         raise InputError(
             [Problem(sentence, "nothing outside valid_for (--strict)", case.model.id) for sentence in said]
         )
-    net = network.build(case.model, drawn)
-    plan = schedule.build(case.arm.protocol, net, fraction_of_drug=case.fraction)
+    net, plan, course = occasions.treat(case.model, drawn, case.arm.protocol, case.fraction, numerics)
     wanted: dict[str, list[float]] = {}
     for request in case.requests:
         if request.threshold is not None:
@@ -211,10 +212,14 @@ def _run_case(
         spans=spans,
         last=case.last_window,
         numerics=numerics,
+        course=course,
     )
-    engine.count_levels(
-        net.system, plan.events, case.times, net.output_compartment, net.output_scale, sums.bands, numerics
-    )
+    if course is None:
+        engine.count_levels(
+            net.system, plan.events, case.times, net.output_compartment, net.output_scale, sums.bands, numerics
+        )
+    else:
+        course.count_levels(case.times, sums.bands)
     values = {
         (request, span): metrics.evaluate(figures[request.output], span, request)
         for request, several in case.requests.items()

@@ -16,6 +16,7 @@ from pkmodel.specs.population import PopulationSpec
 from pkmodel.specs.protocol import ProtocolSpec
 from pkmodel.specs.reference import ReferenceSpec
 from pkmodel.specs.scenario import Rule, ScenarioSpec, Window
+from pkmodel.specs.variability_rules import replaced
 from pkmodel.specs.yaml_tree import Document, Place, dotted, read_yaml
 
 S = TypeVar("S", bound=Spec)
@@ -100,9 +101,10 @@ class Scenario:
             model, document = loading.load("models", name, ModelSpec)
             models.append(model)
             inputs[f"model {model.id}"] = Loaded(model.id, document)
+        models, problems = _replaced(models, self.spec)
         arms = tuple(replace(arm, models=tuple(models)) for arm in self.arms)
         changed = replace(self, arms=arms, inputs=inputs)
-        if problems := _cross_checks(changed):
+        if problems := problems or _cross_checks(changed):
             raise InputError([problem.at(where="--model") for problem in problems])
         return changed
 
@@ -154,12 +156,33 @@ def load_scenario(source: Source) -> Scenario:
             arms.append(Arm(name, protocol, tuple(model for model in own if model is not None), arm.drug))
     if problems or population is None:
         raise InputError(problems)
+    used = {model.id: None for of_arm in arms for model in of_arm.models}
+    for name in spec.variability.replace:
+        if name not in used:
+            problems.append(unknown_name("a model of this scenario", name, used, path=f"variability.replace.{name}"))
+    for index, of_arm in enumerate(arms):
+        own_models, wrong = _replaced(of_arm.models, spec)
+        arms[index] = replace(of_arm, models=tuple(own_models))
+        problems += [problem for problem in wrong if problem not in problems]
     scenario = Scenario(scenario_id, spec, tuple(arms), population, inputs)
-    if problems := _cross_checks(scenario):
+    if problems := problems or _cross_checks(scenario):
         raise InputError(
             [item.at(where=document.name, line=document.line(loading.parts(item.path))) for item in problems]
         )
     return scenario
+
+
+def _replaced(models: Sequence[ModelSpec], spec: ScenarioSpec) -> tuple[list[ModelSpec], list[Problem]]:
+    """The models with the blocks of random effects that the scenario replaces, and what is wrong with those."""
+    found: list[ModelSpec] = []
+    problems: list[Problem] = []
+    for model in models:
+        try:
+            block = spec.variability.replace.get(model.id)
+            found.append(model if block is None else replaced(model, block, f"variability.replace.{model.id}"))
+        except InputError as error:
+            problems += error.problems
+    return found, problems
 
 
 def _cross_checks(scenario: Scenario) -> list[Problem]:

@@ -15,7 +15,7 @@ from pkmodel.specs.effect import EffectSpec
 from pkmodel.specs.expressions import Dimensions, Expression, ExpressionField, QuantityField
 from pkmodel.specs.loading import Spec
 from pkmodel.specs.parameter import COVARIATES, Parameter, Published
-from pkmodel.specs.variability import Variability
+from pkmodel.specs.variability import ReplacedVariability, Variability
 
 #: Names an expression may use besides parameters and covariates.
 DOSING_NAMES = ("device",)
@@ -268,6 +268,9 @@ class ModelSpec(Spec):
             said.append(
                 f"{self.id}: between-subject variability of {names} is borrowed from {self.variability.borrowed}"
             )
+        if isinstance(self.variability, ReplacedVariability):
+            names = ", ".join(name for name in self.variability.between_subject.effects if "~" not in name)
+            said.append(f"{self.id}: between-subject variability, of {names}, is replaced by the scenario")
         for name, effect in self.variability.between_subject.effects.items():
             if effect.evidence in ("assumed", "borrowed", "derived", "unsourced"):
                 said.append(

@@ -12,6 +12,7 @@ from pkmodel import units
 from pkmodel.errors import InputError, Problem, nearest, one_of, shown, unknown_name
 from pkmodel.specs import fields
 from pkmodel.specs.loading import Spec
+from pkmodel.specs.variability import VariabilitySwitch
 from pkmodel.units import Quantity
 
 #: Metrics a rule may name, with the kind of quantity they yield; ``metrics.py`` registers the function.
@@ -203,25 +204,6 @@ class Arm(Spec):
     protocol: fields.NameOrMapping
     model: str | None = None
     drug: Literal["match", "own", "half"] = "match"
-
-
-class VariabilitySwitch(Spec):
-    """Which kinds of variability the run draws."""
-
-    between_subject: bool = True
-    between_occasion: bool = False
-    residual: bool = False
-    parameter_uncertainty: bool = False
-
-    @model_validator(mode="after")
-    def _available(self) -> VariabilitySwitch:
-        later = ("between_occasion", "residual", "parameter_uncertainty")
-        problems = [
-            Problem("true", "false: this version cannot draw it", path=name) for name in later if getattr(self, name)
-        ]
-        if problems:
-            raise InputError(problems)
-        return self
 
 
 def _observed_for(value: object) -> Quantity:
