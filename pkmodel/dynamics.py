@@ -83,7 +83,8 @@ class _Builder:
         """What an effect acts on: the level at its site, or that of the output, mg/L."""
         if driver in effect.sites:
             return self.terms.state(self.position[effect.site_state(name, driver)])
-        return self.names[self.model.output(effect.on[driver])]
+        level, weight = self.names[self.model.output(effect.on[driver])], effect.weight(driver)
+        return level if weight == 1.0 else self.terms.mul(self.terms.constant(weight), level)
 
     def _effect(self, name: str, effect: EffectSpec) -> int:
         """The value of an effect in base units, for rates that depend on it."""

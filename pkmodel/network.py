@@ -14,7 +14,7 @@ from pkmodel import population as people
 from pkmodel.errors import InputError, Problem
 from pkmodel.population import Population
 from pkmodel.readout import Link, Readout
-from pkmodel.specs.effect import ONLY, POINTS, EffectSite, EffectSpec
+from pkmodel.specs.effect import ONLY, EffectSite, EffectSpec
 from pkmodel.specs.expressions import Expression
 from pkmodel.specs.model import OUTSIDE, TIME, ModelSpec
 from pkmodel.system import System
@@ -157,13 +157,14 @@ def _effect(network: Network, name: str, effect: EffectSpec) -> Readout:
         index = network.output_names.index(model.output(output))
         states[driver] = int(network.output_compartment[index])
         scale[driver] = network.output_scale[index] * float(units.parse_unit(network.output_units[index]).factor)
+        scale[driver] = scale[driver] * effect.weight(driver)
         if driver in effect.sites:
             ke0 = _ke0(network, effect.sites[driver], f"{path}.{effect.site_path(driver)}")
             site = network.states.index(effect.site_state(name, driver))
             network.rates[:, site, states[driver]] += ke0 * scale[driver]
             network.rates[:, site, site] -= ke0
             states[driver], scale[driver] = site, one
-    unit = effect.unit or ""
+    unit = model.observables[name]
     link = formula = None
     if effect.turnover is not None:
         state = network.states.index(name)
@@ -173,12 +174,9 @@ def _effect(network: Network, name: str, effect: EffectSpec) -> Readout:
     elif effect.effect is not None:
         formula = effect.effect
         network.finite(formula, f"{path}.effect", dict.fromkeys(effect.on, np.zeros(network.size)))
-    elif effect.level_of is not None:
-        unit = effect.unit or model.outputs[model.output(effect.level_of)].unit
-    else:
+    elif effect.level_of is None:
         link = _link(network, effect, path)
-    factor = 1.0 if unit == POINTS else float(units.parse_unit(unit).factor)
-    return Readout(name, unit, factor, states, scale, link, formula, network.values)
+    return Readout(name, unit, model.factor_of(name), states, scale, link, formula, network.values)
 
 
 def _ke0(network: Network, site: EffectSite, path: str) -> Floats:

@@ -1,4 +1,4 @@
-"""Load models, protocols, populations and scenarios, by name or by path, with everything that they refer to."""
+"""Load models, effects, protocols, populations and scenarios, by name or by path, with what they refer to."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Literal, TypeVar
 
 from pkmodel.errors import InputError, Problem, nearest, shown, unknown_name
 from pkmodel.specs import loading
+from pkmodel.specs.effect_file import EffectFile
 from pkmodel.specs.loading import Source, Spec
 from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.population import PopulationSpec
@@ -23,6 +24,7 @@ DrugMode = Literal["match", "own", "half"]
 
 KINDS: dict[str, type[Spec]] = {
     "models": ModelSpec,
+    "effects": EffectFile,
     "protocols": ProtocolSpec,
     "populations": PopulationSpec,
     "scenarios": ScenarioSpec,
@@ -33,6 +35,11 @@ KINDS: dict[str, type[Spec]] = {
 def load_model(source: Source) -> ModelSpec:
     """A model by name, path or mapping. Raises InputError with every mistake of the file."""
     return loading.load("models", source, ModelSpec)[0]
+
+
+def load_effect(source: Source) -> EffectFile:
+    """An effect by name, path or mapping. Raises InputError with every mistake of the file."""
+    return loading.load("effects", source, EffectFile)[0]
 
 
 def load_protocol(source: Source) -> ProtocolSpec:
@@ -241,6 +248,7 @@ _SIGNS = {
     "scenarios": "arms",
     "populations": "sex",
     "references": "settings",
+    "effects": "on",
 }
 
 
@@ -268,6 +276,7 @@ def check_file(path: Path) -> str:
     kind = kind_of(document)
     loaders: dict[str, Callable[[Source], object]] = {
         "models": load_model,
+        "effects": load_effect,
         "protocols": load_protocol,
         "populations": load_population,
         "scenarios": load_scenario,
