@@ -147,6 +147,8 @@ def _workplace(out: Path) -> Iterator[Path]:
 def findings_json(study: Study) -> dict[str, Any]:
     """The findings with what is needed to read them, as plain data."""
     spec = study.scenario.spec
+    models = {case.model.id: case.model for case in study.cases}
+    effects = {name: model.described_effects for name, model in models.items() if model.effects or model.bands}
     return {
         "title": spec.title,
         "question": spec.question,
@@ -157,6 +159,7 @@ def findings_json(study: Study) -> dict[str, Any]:
         "interval": "95 % Wilson score interval of the share; simulation error only",
         "findings": [vars(finding) for finding in study.results],
         "comparison": study.comparisons,
+        **({"effects": effects} if effects else {}),
         "assumptions": study.assumptions,
         "warnings": study.warnings,
     }

@@ -19,7 +19,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from pkmodel.errors import InputError, Problem, shown, unknown_name
+from pkmodel.errors import InputError, Problem, unknown_name
 from pkmodel.specs import fields
 from pkmodel.specs.effect import ONLY, EffectSpec
 from pkmodel.specs.expressions import Constant, Expression
@@ -139,7 +139,7 @@ class EffectFile(EffectSpec):
         """Every number as people read it: name, value, grade and place."""
         rows = []
         for name, value in self._inline():
-            text = value.text if value is not None else shown([f"{1000 * end:g} ng/mL" for end in self.band or ()])
+            text = "-".join(f"{1000 * end:g}" for end in self.band or ()) + " ng/mL" if value is None else value.text
             grade = self.evidence.get(name) or self.evidence.get(ONLY) or ""
             origin = self.origin.get(name) or self.origin.get(ONLY) or ""
             rows.append({"number": name, "value": text, "evidence": grade, "from": origin})

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from pkmodel.errors import InputError, Problem, nearest, shown, unknown_name
-from pkmodel.specs import loading
+from pkmodel.specs import fields, loading
+from pkmodel.specs.attach import attach
 from pkmodel.specs.effect_file import EffectFile
 from pkmodel.specs.loading import Source, Spec
 from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.population import PopulationSpec
 from pkmodel.specs.protocol import ProtocolSpec
 from pkmodel.specs.reference import ReferenceSpec
-from pkmodel.specs.scenario import Rule, ScenarioSpec, Window
+from pkmodel.specs.rule_checks import alike, refusal, rule_problems
+from pkmodel.specs.scenario import WITH_THRESHOLD, Compare, Rule, ScenarioSpec, Window
 from pkmodel.specs.yaml_tree import Document, Place, dotted, read_yaml
 
 S = TypeVar("S", bound=Spec)
@@ -89,6 +91,7 @@ class Scenario:
     arms: tuple[Arm, ...]
     population: PopulationSpec
     inputs: Mapping[str, Loaded]
+    effects: tuple[EffectFile, ...] = ()
 
     def with_options(self, *, n: int | None = None, seed: int | None = None) -> Scenario:
         """The scenario with another number of patients or seed. Raises InputError where they are not legal."""
@@ -107,8 +110,10 @@ class Scenario:
             model, document = loading.load("models", name, ModelSpec)
             models.append(model)
             inputs[f"model {model.id}"] = Loaded(model.id, document)
-        arms = tuple(replace(arm, models=tuple(models)) for arm in self.arms)
-        changed = replace(self, arms=arms, inputs=inputs)
+        arms = []
+        for arm in self.arms:
+            arms.append(_with_effects(replace(arm, models=tuple(models)), self.effects, where="--model"))
+        changed = replace(self, arms=tuple(arms), inputs=inputs)
         if problems := _cross_checks(changed):
             raise InputError([problem.at(where="--model") for problem in problems])
         return changed
@@ -153,6 +158,7 @@ def load_scenario(source: Source) -> Scenario:
         shared = [fetch("models", spec.model, ModelSpec, ("model",))]
     elif spec.models is not None:
         shared = [fetch("models", name, ModelSpec, ("models", index)) for index, name in enumerate(spec.models)]
+    effects = [fetch("effects", name, EffectFile, ("effects", index)) for index, name in enumerate(spec.effects)]
     arms = []
     for name, arm in spec.arms.items():
         protocol = fetch("protocols", arm.protocol, ProtocolSpec, ("arms", name, "protocol"))
@@ -161,12 +167,38 @@ def load_scenario(source: Source) -> Scenario:
             arms.append(Arm(name, protocol, tuple(model for model in own if model is not None), arm.drug))
     if problems or population is None:
         raise InputError(problems)
-    scenario = Scenario(scenario_id, spec, tuple(arms), population, inputs)
+    attached = tuple(effect for effect in effects if effect is not None)
+    try:
+        arms = [_with_effects(arm, attached) for arm in arms]
+    except InputError as error:
+        raise InputError(
+            [item.at(where=document.name, line=document.line(loading.parts(item.path))) for item in error.problems]
+        ) from None
+    scenario = Scenario(scenario_id, spec, tuple(arms), population, inputs, attached)
     if problems := _cross_checks(scenario):
         raise InputError(
             [item.at(where=document.name, line=document.line(loading.parts(item.path))) for item in problems]
         )
     return scenario
+
+
+def _with_effects(arm: Arm, effects: Sequence[EffectFile], where: str = "") -> Arm:
+    """An arm whose models have these effects too; esketamine given to a racemic model makes its levels S-ketamine."""
+    if not effects:
+        return arm
+    models = []
+    for model in arm.models:
+        try:
+            models.append(attach(model, effects, given=given_drug(arm.protocol, model, arm.drug)))
+        except InputError as error:
+            raise InputError([problem.at(where=where or None) for problem in error.problems]) from None
+    return replace(arm, models=tuple(models))
+
+
+def given_drug(protocol: ProtocolSpec, model: ModelSpec, mode: DrugMode) -> fields.Drug:
+    """The drug whose levels the outputs of a model are, when this protocol is given to it."""
+    alone = mode == "match" and protocol.drugs == ["esketamine"]
+    return "esketamine" if alone else model.drug
 
 
 def _cross_checks(scenario: Scenario) -> list[Problem]:
@@ -188,13 +220,14 @@ def _cross_checks(scenario: Scenario) -> list[Problem]:
                 problems += _rule_checks(rule, f"rules[{index}]", model, len(arm.protocol.plan()), arm.name)
             compare = scenario.spec.compare
             if compare is not None:
-                problems += _output(model, compare.output, "compare.output")
+                problems += _compared(model, compare, scenario.spec.rules)
                 problems += _window_checks(compare.window, "compare", len(arm.protocol.plan()), arm.name)
     return list({(problem.path, problem.found): problem for problem in problems}.values())
 
 
 def _rule_checks(rule: Rule, path: str, model: ModelSpec, sessions: int, arm: str) -> list[Problem]:
-    return _output(model, rule.output, f"{path}.output") + _window_checks(rule.window, path, sessions, arm)
+    unfit = [problem.at(path=f"{path}.{problem.path}") for problem in rule_problems(rule, model)]
+    return unfit + _window_checks(rule.window, path, sessions, arm)
 
 
 def _window_checks(window: Window, path: str, sessions: int, arm: str) -> list[Problem]:
@@ -205,12 +238,20 @@ def _window_checks(window: Window, path: str, sessions: int, arm: str) -> list[P
     return []
 
 
-def _output(model: ModelSpec, name: str, path: str) -> list[Problem]:
+def _compared(model: ModelSpec, compare: Compare, rules: Sequence[Rule]) -> list[Problem]:
+    """What does not fit between a comparison and a model."""
     try:
-        model.output(name, path=path)
+        name = model.observable(compare.output, path="compare.output")
     except InputError as error:
         return list(error.problems)
-    return []
+    problems = []
+    for index, metric in enumerate(compare.metrics):
+        path = f"compare.metrics[{index}]"
+        if (refused := refusal(model, name, metric)) is not None:
+            problems.append(refused.at(path="compare.output" if refused.path == "output" else path))
+        elif metric in (*WITH_THRESHOLD, "level_at") and not any(alike(rule, metric, name, model) for rule in rules):
+            problems.append(Problem(metric, f"a rule on {name} that gives this metric its threshold or moment", path))
+    return problems
 
 
 def drug_fraction(protocol: ProtocolSpec, model: ModelSpec, mode: DrugMode) -> tuple[float, list[str]]:
