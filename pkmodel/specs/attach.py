@@ -186,7 +186,7 @@ def joined(model: ModelSpec, file: EffectFile, drivers: Mapping[str, Driver]) ->
         own = {table[name]: _graded(file, name, parameter) for name, parameter in file.parameters.items()}
         parts["effects"] = {**model.effects, file.id: _effect(file, drivers, said, table)}
         parts["parameters"] = {**model.parameters, **own}
-        parts["variability"] = _variability(model.variability, file.variability, table)
+        parts["variability"] = _variability(model.variability, file)
     # Not a copy: that would keep what the model has worked out of its own effects.
     changed = ModelSpec.model_construct(**parts)
     return changed, problems(changed)
@@ -251,14 +251,14 @@ def _graded(file: EffectFile, name: str, parameter: Parameter) -> Parameter:
     return parameter.model_copy(update={"evidence": grade})
 
 
-def _variability(model: Variability, file: Variability, table: Mapping[str, str]) -> Variability:
+def _variability(model: Variability, file: EffectFile) -> Variability:
     """The random effects of both; those of the file keep their place and grade beside them."""
-    block = file.between_subject
+    block = file.variability.between_subject
     added: dict[str, RandomEffect] = {}
     for name, effect in block.effects.items():
         where = {"origin": effect.origin or block.origin, "evidence": effect.evidence or block.evidence}
-        shared = None if effect.eta is None else table.get(effect.eta, effect.eta)
-        whole = "~".join(table.get(part, part) for part in name.split("~"))
+        shared = None if effect.eta is None else f"{file.id}_{effect.eta}"
+        whole = "~".join(f"{file.id}_{part}" for part in name.split("~"))
         added[whole] = effect.model_copy(update={**where, "eta": shared})
     if not added:
         return model

@@ -32,6 +32,8 @@ DRUGS = ("ketamine", "esketamine", "arketamine")
 NOR = ("norketamine", "noresketamine", "arnorketamine")
 #: What an output may be named for (DESIGN section 2).
 ANALYTES = (*DRUGS, *NOR, "hydroxynorketamine", "dehydronorketamine")
+#: The numbers of an effect, by their keys.
+_NUMBERS = ("half_life", "ke0", "e0", "emax", "c50", "hill", "baseline", "kout", "band")
 #: The metabolite that `metabolite` stands for, by the drug that an effect is stated for.
 METABOLITE = {"ketamine": "norketamine", "esketamine": "noresketamine"}
 
@@ -75,6 +77,10 @@ class EffectFile(EffectSpec):
             if name not in (*ANALYTES, "parent", "metabolite"):
                 path = "on" if driver == ONLY else f"on.{driver}"
                 yield unknown_name("an analyte", name, [*ANALYTES, "parent", "metabolite"], path=path)
+        if self.band is not None and self.effect_site:
+            yield Problem("a band with an effect_site", "a band of levels of the output itself", path="effect_site")
+        if self.band is not None and max(map(abs, self.band)) == float("inf") == -min(self.band):
+            yield Problem("a band without ends", "a lower or an upper end", path="band")
         for name in self.potency:
             if name not in (*DRUGS, *NOR):
                 yield unknown_name("a drug or its first metabolite", name, [*DRUGS, *NOR], path=f"potency.{name}")
@@ -91,7 +97,7 @@ class EffectFile(EffectSpec):
     def _numbers(self) -> Iterator[Problem]:
         """Every number has a grade and a place, and every grade and place a number."""
         inline = list(dict.fromkeys(name for name, value in self._inline() if not _defines_a_scale(name, value)))
-        legal = list(dict.fromkeys([*(name for name, _ in self._inline()), *self.parameters]))
+        legal = [*_NUMBERS, *self.parameters]  # not only those given: one that is wrong is reported by itself
         for section, given in (("evidence", self.evidence), ("from", self.origin)):
             for name in given:
                 if name != ONLY and name not in legal:
