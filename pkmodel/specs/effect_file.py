@@ -148,6 +148,8 @@ class EffectFile(EffectSpec):
             text = "-".join(f"{1000 * end:g}" for end in self.band or ()) + " ng/mL" if value is None else value.text
             grade = self.evidence.get(name) or self.evidence.get(ONLY) or ""
             origin = self.origin.get(name) or self.origin.get(ONLY) or ""
+            if _defines_a_scale(name, value) and name not in self.evidence:
+                grade, origin = "", "a formula" if value is not None and value.names else "the scale"
             rows.append({"number": name, "value": text, "evidence": grade, "from": origin})
         if self.effect is not None:
             grade, origin = self.evidence.get(ONLY) or "", self.origin.get(ONLY) or ""
