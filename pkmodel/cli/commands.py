@@ -167,6 +167,7 @@ def simulate(
     """Simulate one patient with typical parameters."""
     from pkmodel import simulation
     from pkmodel.engine import Numerics
+    from pkmodel.specs.attach import described
     from pkmodel.specs.library import load_model, load_protocol
 
     file = _path(output)
@@ -191,7 +192,7 @@ def simulate(
         head: dict[str, Any] = {"disclaimer": NOT_FOR_CARE, "model": result.model.id, "evidence": result.model.evidence}
         head["engine"] = ", ".join([result.engine, *(set(result.methods) - {result.engine})])
         if result.model.effects or result.model.bands:
-            head |= {"effects": result.model.described_effects}
+            head |= {"effects": described(result.model)}
         console.print_json({**head, "warnings": result.warnings, "sessions": rows})
     elif file is None:
         console.sessions(result, _rows(result))

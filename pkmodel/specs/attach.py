@@ -1,15 +1,17 @@
 """Effects attached to a model: which output drives them, by which conversion, and what a reader must be told.
 
 An effect is stated for analytes (a C50 of S-ketamine is not one of the racemate), and a model gives some. An analyte
-that the model gives drives the effect directly. One that it does not may be had from another in three ways, each said:
-by a `potency` that the effect file states; as half of a racemate (assumed: its S and R halves run alike); as nothing,
-of the R side where esketamine is given. Otherwise the effect does not fit the model, and is refused.
+that the model gives drives the effect directly, and a racemate is the sum of its halves. One that it does not give may
+be had from others in three ways, each said: as half of a racemate, or as the other half (assumed: S and R run alike);
+by a `potency` that the effect file states; as nothing, of the R side where esketamine is given. Otherwise the effect
+does not fit the model, and is refused.
 """
 
 from __future__ import annotations
 
 import ast
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,14 +28,8 @@ from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.parameter import Parameter
 from pkmodel.specs.variability import RandomEffect, Variability
 
-#: The racemate of which an enantiomer is half.
-_RACEMATE = {
-    "esketamine": "ketamine",
-    "arketamine": "ketamine",
-    "noresketamine": "norketamine",
-    "arnorketamine": "norketamine",
-}
-_R_SIDE = ("arketamine", "arnorketamine")
+#: The halves of a racemate, S and R.
+_HALVES = {"ketamine": ("esketamine", "arketamine"), "norketamine": ("noresketamine", "arnorketamine")}
 
 
 class AttachedEffect(EffectSpec):
@@ -42,7 +38,8 @@ class AttachedEffect(EffectSpec):
     title: str
     source: fields.Citation
     drug: fields.Drug
-    weights: dict[str, float] = Field(default={})
+    mixed: dict[str, dict[str, float]] = Field(default={})
+    """By driver, the outputs that make up what it is stated for, and how much of each counts."""
     parameters: tuple[str, ...] = ()
     said: tuple[str, ...] = ()
     """What its conversions assume, one sentence each."""
@@ -52,9 +49,9 @@ class AttachedEffect(EffectSpec):
         """The parameters of the model that belong to this effect."""
         return self.parameters
 
-    def weight(self, driver: str) -> float:
-        """How much of the level of a driver's output counts: 0.5 where that is a racemate of which it is half."""
-        return self.weights.get(driver, 1.0)
+    def sources(self, driver: str) -> Mapping[str, float]:
+        """The outputs whose levels make up a driver, and how much of each counts: half of a racemate, say."""
+        return self.mixed[driver]
 
     def assumptions(self, name: str) -> list[str]:
         """What a reader must know: of its numbers, and of how it is driven."""
@@ -63,11 +60,15 @@ class AttachedEffect(EffectSpec):
 
 @dataclass(frozen=True)
 class Driver:
-    """An output that stands for an analyte: its level times ``weight``, and what that assumes."""
+    """What stands for an analyte: the levels of these outputs, so much of each, and what that assumes."""
 
-    output: str
-    weight: float = 1.0
+    outputs: Mapping[str, float]
     said: str = ""
+
+    @property
+    def output(self) -> str:
+        """The output, or the first of several."""
+        return next(iter(self.outputs))
 
 
 def attach(model: ModelSpec, effects: Sequence[EffectFile | Source], *, given: fields.Drug | None = None) -> ModelSpec:
@@ -79,7 +80,7 @@ def attach(model: ModelSpec, effects: Sequence[EffectFile | Source], *, given: f
         loaded ones, or names, paths or mappings.
     given
         the drug that is given, where that is not the model's: esketamine on a racemic model, whose outputs are then
-        all S-ketamine.
+        all S-ketamine; ketamine on a model of esketamine, which describes the S half of it.
 
     Raises
     ------
@@ -98,6 +99,20 @@ def attach(model: ModelSpec, effects: Sequence[EffectFile | Source], *, given: f
 def fits(model: ModelSpec, file: EffectFile) -> bool:
     """Whether a model gives what an effect is stated for, directly or by a conversion."""
     return all(_driver(model, file, analyte, model.drug) is not None for analyte in file.analytes.values())
+
+
+def described(model: ModelSpec) -> list[dict[str, Any]]:
+    """Effects and bands of a model as plain data: name, what it is on, unit, grade, and whether it is illustrative."""
+    found: list[dict[str, Any]] = []
+    for name, effect in model.effects.items():
+        on = list(dict.fromkeys(output for driver in effect.on for output in effect.sources(driver)))
+        head = {"name": name, "on": on, "unit": model.observables[name], "illustrative": effect.illustrative}
+        found.append({**head, "evidence": effect.evidence.get(ONLY, effect.evidence)})
+    for name, band in model.bands.items():
+        low, high = (end if math.isfinite(end) else None for end in band.band)
+        head = {"name": name, "on": [band.on], "from_mg_per_L": low, "to_mg_per_L": high}
+        found.append({**head, "illustrative": band.illustrative, "evidence": band.evidence})
+    return found
 
 
 def _attached(model: ModelSpec, file: EffectFile, given: fields.Drug) -> ModelSpec:
@@ -128,27 +143,36 @@ def _driver(model: ModelSpec, file: EffectFile, analyte: str, given: fields.Drug
     """What stands for an analyte; None where nothing does."""
     carried = _carried(model, given)
     who = f"the effect {file.id}" if file.band is None else f"the band {file.id}"
+    alike = "assumed: the S and R halves run alike"
     if analyte in carried:
         output, said = carried[analyte], ""
-        if model.drug != given:
+        if (model.drug, given) == ("ketamine", "esketamine"):
             said = f"{who} takes all of {output} for {analyte}, which is given"
-        return Driver(output, said=said)
+        return Driver({output: 1.0}, said)
+    if given == "ketamine" and analyte in _HALVES:
+        first, second = _HALVES[analyte]
+        if first in carried and second in carried:
+            if file.band is not None:
+                return None  # it would have to be marked on a sum, and that is no output
+            said = f"{who} takes {first} and {second} together for {analyte}"
+            return Driver({carried[first]: 1.0, carried[second]: 1.0}, said)
+        if first in carried:
+            return Driver({carried[first]: 2.0}, f"{who} takes twice {first} for {analyte} ({alike})")
     group = next((names for names in (DRUGS, NOR) if analyte in names), ())
     for name, potency in file.potency.items():
         if name in carried and name in group:
             grade = f"{potency.evidence}: {potency.origin}"
             said = f"{who}, stated for {analyte}, counts {name} {potency.value:g} times ({grade})"
-            return Driver(carried[name], potency.value, said)
-    alike = "assumed: the S and R halves run alike"
-    racemate = _RACEMATE.get(analyte)
-    if racemate in carried:
-        output = carried[racemate]
-        return Driver(output, 0.5, f"{who} takes half of {output} for {analyte} ({alike})")
-    half = {"ketamine": "esketamine", "norketamine": "noresketamine"}.get(analyte)
-    if half in carried and given == "ketamine":
-        return Driver(carried[half], 2.0, f"{who} takes twice {half} for {analyte} ({alike})")
-    if analyte in _R_SIDE and given == "esketamine":
-        return Driver(model.parent, 0.0, f"{who} counts {analyte} as 0, since {model.id} gives esketamine only")
+            return Driver({carried[name]: potency.value}, said)
+    for racemate, halves in _HALVES.items():
+        if analyte in halves and racemate in carried:
+            output = carried[racemate]
+            return Driver({output: 0.5}, f"{who} takes half of {output} for {analyte} ({alike})")
+        if analyte == halves[1] and given == "ketamine" and halves[0] in carried:
+            return Driver({carried[halves[0]]: 1.0}, f"{who} takes {halves[0]} for {analyte} too ({alike})")
+        if analyte == halves[1] and given == "esketamine":
+            said = f"{who} counts {analyte} as 0, since {model.id} gives esketamine only"
+            return Driver({model.parent: 0.0}, said)
     return None
 
 
@@ -195,7 +219,7 @@ def joined(model: ModelSpec, file: EffectFile, drivers: Mapping[str, Driver]) ->
 def _band(file: EffectFile, driver: Driver, said: list[str]) -> Band:
     """The range on the output that drives it: what counts twice reaches a level at half of it."""
     assert file.band is not None
-    low, high = (end / driver.weight for end in file.band)
+    low, high = (end / driver.outputs[driver.output] for end in file.band)
     return Band.model_construct(
         on=driver.output,
         band=(low, high),
@@ -220,7 +244,7 @@ def _effect(
         title=file.title,
         source=file.source,
         drug=file.drug,
-        weights={driver: found.weight for driver, found in drivers.items()},
+        mixed={driver: dict(found.outputs) for driver, found in drivers.items()},
         parameters=tuple(table.values()),
         said=tuple(said),
     )

@@ -13,6 +13,7 @@ Wherever a number stands there may be a quantity with its unit or a formula of p
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BeforeValidator, Field, PlainValidator, model_validator
@@ -256,9 +257,17 @@ class EffectSpec(Spec):
         """The parameters of the model that belong to this effect; none, in an effect of the model's own file."""
         return ()
 
-    def weight(self, driver: str) -> float:
-        """How much of the level of a driver's output counts: all of it, in an effect of the model's own file."""
-        return 1.0
+    def sources(self, driver: str) -> Mapping[str, float]:
+        """The outputs whose levels make up a driver, and how much of each counts: all of one, in a model's own file."""
+        return {self.on[driver]: 1.0}
+
+    @property
+    def summed(self) -> list[str]:
+        """The outputs whose sum the effect follows without a state of its own that does; none, for most effects."""
+        if self.turnover is not None:
+            return []
+        bare = [list(self.sources(driver)) for driver in self.on if driver not in self.sites]
+        return [name for names in bare if len(names) > 1 for name in names]
 
     def assumptions(self, name: str) -> list[str]:
         """What a reader must know: illustrative effects, and numbers that are not from the source."""

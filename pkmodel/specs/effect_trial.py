@@ -15,7 +15,7 @@ def problems_alone(file: EffectFile) -> list[Problem]:
     if file.band is not None:
         return []
     model = _stand_in(file.drug, tuple(dict.fromkeys(file.analytes.values())))
-    _, problems = joined(model, file, {driver: Driver(analyte) for driver, analyte in file.analytes.items()})
+    _, problems = joined(model, file, {driver: Driver({analyte: 1.0}) for driver, analyte in file.analytes.items()})
     return [_in_file(problem, file.id) for problem in problems]
 
 

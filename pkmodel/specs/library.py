@@ -17,8 +17,8 @@ from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.population import PopulationSpec
 from pkmodel.specs.protocol import ProtocolSpec
 from pkmodel.specs.reference import ReferenceSpec
-from pkmodel.specs.rule_checks import alike, refusal, rule_problems
-from pkmodel.specs.scenario import WITH_THRESHOLD, Compare, Rule, ScenarioSpec, Window
+from pkmodel.specs.rule_checks import compare_problems, rule_problems
+from pkmodel.specs.scenario import Rule, ScenarioSpec, Window
 from pkmodel.specs.yaml_tree import Document, Place, dotted, read_yaml
 
 S = TypeVar("S", bound=Spec)
@@ -197,8 +197,9 @@ def _with_effects(arm: Arm, effects: Sequence[EffectFile], where: str = "") -> A
 
 def given_drug(protocol: ProtocolSpec, model: ModelSpec, mode: DrugMode) -> fields.Drug:
     """The drug whose levels the outputs of a model are, when this protocol is given to it."""
-    alone = mode == "match" and protocol.drugs == ["esketamine"]
-    return "esketamine" if alone else model.drug
+    if mode == "half":
+        return "ketamine"
+    return "esketamine" if mode == "match" and protocol.drugs == ["esketamine"] else model.drug
 
 
 def _cross_checks(scenario: Scenario) -> list[Problem]:
@@ -220,7 +221,7 @@ def _cross_checks(scenario: Scenario) -> list[Problem]:
                 problems += _rule_checks(rule, f"rules[{index}]", model, len(arm.protocol.plan()), arm.name)
             compare = scenario.spec.compare
             if compare is not None:
-                problems += _compared(model, compare, scenario.spec.rules)
+                problems += compare_problems(compare, scenario.spec.rules, model)
                 problems += _window_checks(compare.window, "compare", len(arm.protocol.plan()), arm.name)
     return list({(problem.path, problem.found): problem for problem in problems}.values())
 
@@ -236,22 +237,6 @@ def _window_checks(window: Window, path: str, sessions: int, arm: str) -> list[P
     if window.kind == "between" and sessions < 2:
         return [Problem("between sessions", f"more than the one session of arm {arm}", path=f"{path}.window")]
     return []
-
-
-def _compared(model: ModelSpec, compare: Compare, rules: Sequence[Rule]) -> list[Problem]:
-    """What does not fit between a comparison and a model."""
-    try:
-        name = model.observable(compare.output, path="compare.output")
-    except InputError as error:
-        return list(error.problems)
-    problems = []
-    for index, metric in enumerate(compare.metrics):
-        path = f"compare.metrics[{index}]"
-        if (refused := refusal(model, name, metric)) is not None:
-            problems.append(refused.at(path="compare.output" if refused.path == "output" else path))
-        elif metric in (*WITH_THRESHOLD, "level_at") and not any(alike(rule, metric, name, model) for rule in rules):
-            problems.append(Problem(metric, f"a rule on {name} that gives this metric its threshold or moment", path))
-    return problems
 
 
 def drug_fraction(protocol: ProtocolSpec, model: ModelSpec, mode: DrugMode) -> tuple[float, list[str]]:
@@ -307,7 +292,7 @@ def kind_of(document: Document) -> str:
     best = max(fits, key=lambda kind: fits[kind], default=None)
     if best is not None and fits[best] >= 2:
         return best
-    expected = ", ".join(f"{sign} (a {kind[:-1]})" for kind, sign in _SIGNS.items())
+    expected = ", ".join(f"{sign} ({loading.one(kind)})" for kind, sign in _SIGNS.items())
     raise InputError(Problem(f"the keys {shown(', '.join(document.tree))}", f"one of {expected}", where=document.name))
 
 

@@ -232,24 +232,6 @@ class ModelSpec(Spec):
         """Whether an observable is an effect for teaching only, which must be said wherever its numbers are shown."""
         return name in self.effects and self.effects[name].illustrative
 
-    @property
-    def described_effects(self) -> list[dict[str, Any]]:
-        """Effects and bands as plain data: name, what it is on, unit, and whether it is illustrative."""
-        found: list[dict[str, Any]] = []
-        for name, effect in self.effects.items():
-            head: dict[str, Any] = {
-                "name": name,
-                "on": list(dict.fromkeys(effect.on.values())),
-                "unit": self.observables[name],
-            }
-            found.append(
-                {**head, "illustrative": effect.illustrative, "evidence": effect.evidence.get("", effect.evidence)}
-            )
-        for name, band in self.bands.items():
-            head = {"name": name, "on": [band.on]} | {"from_mg_per_L": band.band[0], "to_mg_per_L": band.band[1]}
-            found.append({**head, "illustrative": band.illustrative, "evidence": band.evidence})
-        return found
-
     @cached_property
     def factors(self) -> dict[str, float]:
         """Mass of each output in one mass of what its compartment holds: its ``factor``, or a ratio of molar masses."""

@@ -8,11 +8,13 @@ follows no single state; these are refused, with what to do instead.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pkmodel import units
 from pkmodel.errors import InputError, Problem
 from pkmodel.specs.expressions import described
 from pkmodel.specs.model import ModelSpec
-from pkmodel.specs.scenario import METRICS, Rule
+from pkmodel.specs.scenario import METRICS, WITH_THRESHOLD, Compare, Rule
 from pkmodel.units import Quantity
 
 #: Of an effect that falls as levels rise: what is not to be had, and what is instead.
@@ -45,6 +47,11 @@ def refusal(model: ModelSpec, name: str, metric: str) -> Problem | None:
         found = f"{what} of {name}, which is a formula of levels and follows no single one"
         expected = f"a rule on {levels}, or an effect by emax, sigmoid, turnover or effect_site alone; "
         return Problem(found, expected + "simulate and the bands show a formula", path="output")
+    if effect.summed:
+        halves = " and ".join(effect.summed)
+        found = f"{what} of {name}, which follows {halves} together and no single one"
+        expected = f"a rule on one of {halves}, or an effect behind an effect_site; simulate and the bands show it"
+        return Problem(found, expected, path="output")
     if effect.link is None:
         expected = "peak, trough, level_at or time_below; lowest is of an emax or sigmoid that falls as levels rise"
         return Problem(f"{metric} of {name}", expected, path="metric") if metric == "lowest" else None
@@ -90,6 +97,22 @@ def rule_problems(rule: Rule, model: ModelSpec) -> list[Problem]:
     if rule.threshold is not None:
         found += _unit(model, name, "concentration", rule.threshold, "threshold")
     return found
+
+
+def compare_problems(compare: Compare, rules: Sequence[Rule], model: ModelSpec) -> list[Problem]:
+    """What does not fit between a comparison and a model."""
+    try:
+        name = model.observable(compare.output, path="compare.output")
+    except InputError as error:
+        return list(error.problems)
+    problems = []
+    for index, metric in enumerate(compare.metrics):
+        path = f"compare.metrics[{index}]"
+        if (refused := refusal(model, name, metric)) is not None:
+            problems.append(refused.at(path="compare.output" if refused.path == "output" else path))
+        elif metric in (*WITH_THRESHOLD, "level_at") and not any(alike(rule, metric, name, model) for rule in rules):
+            problems.append(Problem(metric, f"a rule on {name} that gives this metric its threshold or moment", path))
+    return problems
 
 
 def _unit(model: ModelSpec, name: str, kind: str, value: Quantity, path: str) -> list[Problem]:
