@@ -13,7 +13,8 @@ from pkmodel.metrics import Request, Span
 from pkmodel.population import Population
 from pkmodel.specs.library import Arm, Scenario, drug_fraction
 from pkmodel.specs.model import ModelSpec
-from pkmodel.specs.scenario import METRICS, OF_SESSION, WITH_THRESHOLD
+from pkmodel.specs.rule_checks import offered
+from pkmodel.specs.scenario import OF_SESSION, WITH_THRESHOLD
 
 Floats = NDArray[np.float64]
 
@@ -72,8 +73,8 @@ def cases_of(scenario: Scenario, *, all_metrics: bool = False) -> list[Case]:
                         want(request, spans)
             if all_metrics:
                 every = [Span("session", index + 1) for index in range(len(plan))]
-                for name in model.outputs:
-                    for metric in METRICS:
+                for name in model.observables:
+                    for metric in offered(model, name):
                         if metric not in (*WITH_THRESHOLD, "level_at"):
                             want(Request(metric, name), every if metric in OF_SESSION else [*every, Span("course")])
             found.append(
@@ -111,11 +112,13 @@ def condition(request: Request, span: Span, model: ModelSpec) -> str | None:
     """What sets a metric apart from others of its name: threshold, moment, or window that is no session's."""
     words = []
     if request.threshold is not None:
-        words.append(f"{request.threshold:g} {model.outputs[request.output].unit}")
+        words.append(f"{request.threshold:g} {model.observables[request.output]}".rstrip())
     if request.moment is not None:
         words.append(str(request.moment))
     if span.kind == "between":
         words.append("between sessions")
     if span.kind == "absolute":
         words.append(f"{span.start:g}-{span.end:g} h")
+    if model.illustrative(request.output):
+        words.append("illustrative")
     return ", ".join(words) or None

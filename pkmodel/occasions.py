@@ -17,7 +17,7 @@ over several occasions is put together of theirs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -116,26 +116,29 @@ class Course:
                 self.numerics,
             )
 
-    def figures(self, bounds: Boundaries, thresholds: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-        """Figures of the outputs over the intervals of a course, and the scale that turns amounts into levels.
+    def figures(
+        self, bounds: Boundaries, observe: Callable[[Network], tuple[NDArray[np.int64], Floats]]
+    ) -> tuple[Floats, Floats, Floats, Floats]:
+        """Figures of states over the intervals of a course, and the scale that turns amounts of outputs into levels.
 
         The start of every session is a boundary, so that no interval lies in two occasions.
 
         Parameters
         ----------
-        thresholds
-            (k, q) levels in the units of the outputs.
+        observe
+            gives, for the network of an occasion, the states that are seen (k,), the same in every occasion, and the
+            amounts (k, q, n) at which their thresholds stand.
 
         Returns
         -------
         ``stats`` (n, m, k, N_STATS), ``time_above`` and ``first_crossing`` (n, m, k, q) as
-        :func:`pkmodel.engine.figures` has them, and ``scale`` (k, m, n).
+        :func:`pkmodel.engine.figures` has them, and ``scale`` (outputs, m, n).
         """
         size, intervals = self.occasions[0].network.size, bounds.time.shape[0] - 1
-        outputs, limits = thresholds.shape
-        stats = np.empty((size, intervals, outputs, N_STATS))
-        above, first = np.empty((size, intervals, outputs, limits)), np.empty((size, intervals, outputs, limits))
-        scale = np.empty((outputs, intervals, size))
+        seen, limits, _ = observe(self.occasions[0].network)[1].shape
+        stats = np.empty((size, intervals, seen, N_STATS))
+        above, first = np.empty((size, intervals, seen, limits)), np.empty((size, intervals, seen, limits))
+        scale = np.empty((len(self.occasions[0].network.output_names), intervals, size))
         for index, occasion in enumerate(self.occasions):
             net, final = occasion.network, index + 1 == len(self.occasions)
             begins = bounds.position["start", index] if index else np.zeros(1, dtype=np.int64)
@@ -143,14 +146,7 @@ class Course:
             low, high = int(begins.min()), int(ends.max())
             # Intervals of other occasions, where patients differ in the order of their boundaries, shrink to nothing.
             edges = np.clip(bounds.time[low : high + 1], occasion.start if index else -np.inf, occasion.end)
-            part = engine.figures(
-                occasion.system,
-                occasion.events,
-                edges,
-                net.output_compartment,
-                thresholds[:, :, None] / net.output_scale[:, None, :],
-                self.numerics,
-            )
+            part = engine.figures(occasion.system, occasion.events, edges, *observe(net), self.numerics)
             number = np.arange(low, high)[:, None]
             mine = np.broadcast_to((number >= begins) & (number < ends), (high - low, size))
             for whole, piece in zip((stats, above, first), part, strict=True):

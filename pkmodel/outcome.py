@@ -39,6 +39,8 @@ class CaseSums:
 
     bands: Counts
     peaks: Counts
+    effects: Counts
+    """(effects, times, sketch.SIGNED): the bands of the effects, which may lie below 0."""
     met: dict[tuple[str, str], int] = field(default_factory=dict)
     outside: dict[str, int] = field(default_factory=dict)
 
@@ -46,6 +48,7 @@ class CaseSums:
         """Add the counts of other patients."""
         self.bands += other.bands
         self.peaks += other.peaks
+        self.effects += other.effects
         for rule, count in other.met.items():
             self.met[rule] = self.met.get(rule, 0) + count
         for name, count in other.outside.items():
@@ -94,13 +97,18 @@ class Study:
 
     @cached_property
     def level_quantiles(self) -> list[Floats]:
-        """For each case (t, k, 5): quantiles over patients of each output at each time of the grid.
+        """For each case (t, k, 5): quantiles over patients of each output, then effect, at each time of the grid.
 
-        Within 0.4 % of the sample's; see :mod:`pkmodel.core.sketch`.
+        Within 0.4 % of the sample's; see :mod:`pkmodel.core.sketch`. What is smaller than 0.00006 in its unit is 0.
         """
         from pkmodel.core import sketch
 
-        return [sketch.quantiles(sums.bands, np.array(SHARES)) for sums in self.sums]
+        found = []
+        for sums in self.sums:
+            parts = [sketch.quantiles(sums.bands, np.array(SHARES))]
+            parts += [sketch.quantiles(counts, np.array(SHARES))[:, None] for counts in sums.effects]
+            found.append(np.concatenate(parts, axis=1) if len(parts) > 1 else parts[0])
+        return found
 
     @cached_property
     def peak_quantiles(self) -> list[Floats]:
@@ -113,9 +121,10 @@ class Study:
     def band_columns(self) -> Columns:
         """The columns of bands.parquet: one row per arm, model, output and time."""
         columns: Columns = {}
+        illustrative = any(case.model.illustrative(name) for case in self.cases for name in case.model.observables)
         for case, table in zip(self.cases, self.level_quantiles, strict=True):
             starts = np.array([planned.start for planned in case.arm.protocol.plan()])
-            for index, (name, output) in enumerate(case.model.outputs.items()):
+            for index, (name, unit) in enumerate(case.model.observables.items()):
                 part: dict[str, Any] = {
                     "arm": case.arm.name,
                     "model": case.model.id,
@@ -125,8 +134,10 @@ class Study:
                     "output": name,
                     "n": self.n,
                     **{key: table[:, index, k] for k, key in enumerate(QUANTILES)},
-                    "unit": output.unit,
+                    "unit": unit,
                 }
+                if illustrative:
+                    part["note"] = "illustrative" if case.model.illustrative(name) else ""
                 for key, values in part.items():
                     filled = values.tolist() if isinstance(values, np.ndarray) else [values] * case.times.size
                     columns.setdefault(key, []).extend(filled)
@@ -195,7 +206,7 @@ class Study:
             "condition": condition(request, Span("session"), case.model),
             "window": str(compare.window),
             "n": self.n,
-            "unit": metrics.unit_of(request.metric, case.model.outputs[request.output].unit),
+            "unit": metrics.unit_of(request.metric, case.model.observables[request.output]),
         }
 
     def _compared(self, own: Floats, other: Floats) -> dict[str, Any]:
@@ -215,8 +226,8 @@ class Study:
     @property
     def assumptions(self) -> list[str]:
         """Everything assumed, borrowed or derived that this run rests on."""
-        models = {case.model.id: case.model for case in self.cases}
-        return [sentence for model in models.values() for sentence in model.assumptions]
+        # By arm too: an effect may be driven in one way where ketamine is given, in another where esketamine is.
+        return list(dict.fromkeys(sentence for case in self.cases for sentence in case.model.assumptions))
 
     @property
     def warnings(self) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Hashable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pkmodel import console
-from pkmodel.cli import library
+from pkmodel.cli import effects, library
 from pkmodel.cli.files import whole
 from pkmodel.cli.options import Age, Ancestry, Drug, Height, JsonFlag, Sex, Weight, patient_of
 from pkmodel.cli.verify import verify
@@ -30,6 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(library.models, name="models")
+app.add_typer(effects.effects, name="effects")
 app.add_typer(library.protocols, name="protocols")
 app.add_typer(library.scenarios, name="scenarios")
 app.add_typer(library.populations, name="populations")
@@ -147,6 +149,7 @@ class _Progress:
 def simulate(
     protocol: Annotated[str, typer.Argument(help="Name of a protocol, or path of a protocol file.")],
     model: Annotated[str, typer.Option(help="Name of a model, or path of a model file.")],
+    effect: Annotated[list[str] | None, typer.Option(help="Effect to attach to the model; may be repeated.")] = None,
     weight: Weight = None,
     age: Age = None,
     height: Height = None,
@@ -164,6 +167,7 @@ def simulate(
     """Simulate one patient with typical parameters."""
     from pkmodel import simulation
     from pkmodel.engine import Numerics
+    from pkmodel.specs.attach import described
     from pkmodel.specs.library import load_model, load_protocol
 
     file = _path(output)
@@ -179,21 +183,30 @@ def simulate(
         drug=drug.value,
         strict=strict,
         numerics=Numerics(engine=engine.value, tolerance=tolerance),
+        effects=effect or [],
     )
     if file is not None:
         _save(result, file)
     if as_json:
-        rows = result.sessions().to_dict(orient="records")
-        head = {"disclaimer": NOT_FOR_CARE, "model": result.model.id, "evidence": result.model.evidence}
+        rows = _rows(result)
+        head: dict[str, Any] = {"disclaimer": NOT_FOR_CARE, "model": result.model.id, "evidence": result.model.evidence}
         head["engine"] = ", ".join([result.engine, *(set(result.methods) - {result.engine})])
+        if result.model.effects or result.model.bands:
+            head |= {"effects": described(result.model)}
         console.print_json({**head, "warnings": result.warnings, "sessions": rows})
     elif file is None:
-        console.sessions(result, result.sessions().to_dict(orient="records"))
+        console.sessions(result, _rows(result))
     for sentence in result.warnings:
         console.note(f"note: {sentence}")
     if file is not None:
         count = len(result.network.output_names) + len(result.network.effects)
         console.note(f"{file}: {result.time.size:,} times, outputs: {count}. {NOT_FOR_CARE}")
+
+
+def _rows(result: Result) -> list[dict[Hashable, Any]]:
+    """The sessions of a result; None where an effect has no such figure."""
+    rows = result.sessions().to_dict(orient="records")
+    return [{key: None if value != value else value for key, value in row.items()} for row in rows]
 
 
 def _save(result: Result, file: Path) -> None:

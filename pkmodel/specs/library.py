@@ -1,4 +1,4 @@
-"""Load models, protocols, populations and scenarios, by name or by path, with everything that they refer to."""
+"""Load models, effects, protocols, populations and scenarios, by name or by path, with what they refer to."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from pkmodel.errors import InputError, Problem, nearest, shown, unknown_name
-from pkmodel.specs import loading
+from pkmodel.specs import fields, loading
+from pkmodel.specs.attach import attach
+from pkmodel.specs.effect_file import EffectFile
 from pkmodel.specs.loading import Source, Spec
 from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.population import PopulationSpec
 from pkmodel.specs.protocol import ProtocolSpec
 from pkmodel.specs.reference import ReferenceSpec
+from pkmodel.specs.rule_checks import compare_problems, rule_problems
 from pkmodel.specs.scenario import Rule, ScenarioSpec, Window
 from pkmodel.specs.variability_rules import replaced
 from pkmodel.specs.yaml_tree import Document, Place, dotted, read_yaml
@@ -24,6 +27,7 @@ DrugMode = Literal["match", "own", "half"]
 
 KINDS: dict[str, type[Spec]] = {
     "models": ModelSpec,
+    "effects": EffectFile,
     "protocols": ProtocolSpec,
     "populations": PopulationSpec,
     "scenarios": ScenarioSpec,
@@ -34,6 +38,11 @@ KINDS: dict[str, type[Spec]] = {
 def load_model(source: Source) -> ModelSpec:
     """A model by name, path or mapping. Raises InputError with every mistake of the file."""
     return loading.load("models", source, ModelSpec)[0]
+
+
+def load_effect(source: Source) -> EffectFile:
+    """An effect by name, path or mapping. Raises InputError with every mistake of the file."""
+    return loading.load("effects", source, EffectFile)[0]
 
 
 def load_protocol(source: Source) -> ProtocolSpec:
@@ -83,6 +92,7 @@ class Scenario:
     arms: tuple[Arm, ...]
     population: PopulationSpec
     inputs: Mapping[str, Loaded]
+    effects: tuple[EffectFile, ...] = ()
 
     def with_options(self, *, n: int | None = None, seed: int | None = None) -> Scenario:
         """The scenario with another number of patients or seed. Raises InputError where they are not legal."""
@@ -102,8 +112,10 @@ class Scenario:
             models.append(model)
             inputs[f"model {model.id}"] = Loaded(model.id, document)
         models, problems = _replaced(models, self.spec)
-        arms = tuple(replace(arm, models=tuple(models)) for arm in self.arms)
-        changed = replace(self, arms=arms, inputs=inputs)
+        arms = []
+        for arm in self.arms:
+            arms.append(_with_effects(replace(arm, models=tuple(models)), self.effects, where="--model"))
+        changed = replace(self, arms=tuple(arms), inputs=inputs)
         if problems := problems or _cross_checks(changed):
             raise InputError([problem.at(where="--model") for problem in problems])
         return changed
@@ -148,6 +160,7 @@ def load_scenario(source: Source) -> Scenario:
         shared = [fetch("models", spec.model, ModelSpec, ("model",))]
     elif spec.models is not None:
         shared = [fetch("models", name, ModelSpec, ("models", index)) for index, name in enumerate(spec.models)]
+    effects = [fetch("effects", name, EffectFile, ("effects", index)) for index, name in enumerate(spec.effects)]
     arms = []
     for name, arm in spec.arms.items():
         protocol = fetch("protocols", arm.protocol, ProtocolSpec, ("arms", name, "protocol"))
@@ -164,7 +177,14 @@ def load_scenario(source: Source) -> Scenario:
         own_models, wrong = _replaced(of_arm.models, spec)
         arms[index] = replace(of_arm, models=tuple(own_models))
         problems += [problem for problem in wrong if problem not in problems]
-    scenario = Scenario(scenario_id, spec, tuple(arms), population, inputs)
+    attached = tuple(effect for effect in effects if effect is not None)
+    try:
+        arms = [_with_effects(arm, attached) for arm in arms]
+    except InputError as error:
+        raise InputError(
+            [item.at(where=document.name, line=document.line(loading.parts(item.path))) for item in error.problems]
+        ) from None
+    scenario = Scenario(scenario_id, spec, tuple(arms), population, inputs, attached)
     if problems := problems or _cross_checks(scenario):
         raise InputError(
             [item.at(where=document.name, line=document.line(loading.parts(item.path))) for item in problems]
@@ -183,6 +203,26 @@ def _replaced(models: Sequence[ModelSpec], spec: ScenarioSpec) -> tuple[list[Mod
         except InputError as error:
             problems += error.problems
     return found, problems
+
+
+def _with_effects(arm: Arm, effects: Sequence[EffectFile], where: str = "") -> Arm:
+    """An arm whose models have these effects too; esketamine given to a racemic model makes its levels S-ketamine."""
+    if not effects:
+        return arm
+    models = []
+    for model in arm.models:
+        try:
+            models.append(attach(model, effects, given=given_drug(arm.protocol, model, arm.drug)))
+        except InputError as error:
+            raise InputError([problem.at(where=where or None) for problem in error.problems]) from None
+    return replace(arm, models=tuple(models))
+
+
+def given_drug(protocol: ProtocolSpec, model: ModelSpec, mode: DrugMode) -> fields.Drug:
+    """The drug whose levels the outputs of a model are, when this protocol is given to it."""
+    if mode == "half":
+        return "ketamine"
+    return "esketamine" if mode == "match" and protocol.drugs == ["esketamine"] else model.drug
 
 
 def _cross_checks(scenario: Scenario) -> list[Problem]:
@@ -204,13 +244,14 @@ def _cross_checks(scenario: Scenario) -> list[Problem]:
                 problems += _rule_checks(rule, f"rules[{index}]", model, len(arm.protocol.plan()), arm.name)
             compare = scenario.spec.compare
             if compare is not None:
-                problems += _output(model, compare.output, "compare.output")
+                problems += compare_problems(compare, scenario.spec.rules, model)
                 problems += _window_checks(compare.window, "compare", len(arm.protocol.plan()), arm.name)
     return list({(problem.path, problem.found): problem for problem in problems}.values())
 
 
 def _rule_checks(rule: Rule, path: str, model: ModelSpec, sessions: int, arm: str) -> list[Problem]:
-    return _output(model, rule.output, f"{path}.output") + _window_checks(rule.window, path, sessions, arm)
+    unfit = [problem.at(path=f"{path}.{problem.path}") for problem in rule_problems(rule, model)]
+    return unfit + _window_checks(rule.window, path, sessions, arm)
 
 
 def _window_checks(window: Window, path: str, sessions: int, arm: str) -> list[Problem]:
@@ -218,14 +259,6 @@ def _window_checks(window: Window, path: str, sessions: int, arm: str) -> list[P
         return [Problem(str(window), f"sessions 1 to {sessions}, which arm {arm} has", path=f"{path}.window")]
     if window.kind == "between" and sessions < 2:
         return [Problem("between sessions", f"more than the one session of arm {arm}", path=f"{path}.window")]
-    return []
-
-
-def _output(model: ModelSpec, name: str, path: str) -> list[Problem]:
-    try:
-        model.output(name, path=path)
-    except InputError as error:
-        return list(error.problems)
     return []
 
 
@@ -264,6 +297,7 @@ _SIGNS = {
     "scenarios": "arms",
     "populations": "sex",
     "references": "settings",
+    "effects": "on",
 }
 
 
@@ -281,7 +315,7 @@ def kind_of(document: Document) -> str:
     best = max(fits, key=lambda kind: fits[kind], default=None)
     if best is not None and fits[best] >= 2:
         return best
-    expected = ", ".join(f"{sign} (a {kind[:-1]})" for kind, sign in _SIGNS.items())
+    expected = ", ".join(f"{sign} ({loading.one(kind)})" for kind, sign in _SIGNS.items())
     raise InputError(Problem(f"the keys {shown(', '.join(document.tree))}", f"one of {expected}", where=document.name))
 
 
@@ -291,6 +325,7 @@ def check_file(path: Path) -> str:
     kind = kind_of(document)
     loaders: dict[str, Callable[[Source], object]] = {
         "models": load_model,
+        "effects": load_effect,
         "protocols": load_protocol,
         "populations": load_population,
         "scenarios": load_scenario,
