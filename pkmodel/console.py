@@ -176,7 +176,7 @@ def verification(found: Verification) -> None:
     lines = [
         (
             row.quantity,
-            f"{published_text(row)} {row.unit}",
+            published_text(row),
             f"{row.simulated:.4g}",
             f"{row.percent:+.1f} %",
             "" if row.in_sd is None else f"{row.in_sd:+.1f}",

@@ -8,7 +8,11 @@ from pkmodel.verify import Row, Verification
 
 
 def published_text(row: Row) -> str:
-    """The published figure as a table prints it: value, range, SD or interval."""
+    """The published figure as a table prints it: value, range, SD or interval, and unit."""
+    return f"{_number(row)} {row.unit}".rstrip()
+
+
+def _number(row: Row) -> str:
     if row.is_range:
         return f"{row.low:.4g} - {row.high:.4g}"
     text = f"{row.published:.4g}"
@@ -49,7 +53,7 @@ def page(found: Verification) -> str:
             in_sd = "" if row.in_sd is None else f"{row.in_sd:+.1f}"
             asked = row.role.replace("_", " ") + ("" if row.holds else ", **does not hold**")
             lines.append(
-                f"| {row.study} | {row.quantity} | {published_text(row)} {row.unit} | {row.simulated:.4g} "
+                f"| {row.study} | {row.quantity} | {published_text(row)} | {row.simulated:.4g} "
                 f"| {row.percent:+.1f} % | {in_sd} | {row.kind} | {row.evidence or ''} | {asked} |"
             )
         lines.append("")

@@ -19,6 +19,7 @@ from pkmodel.specs.loading import library
 from pkmodel.specs.reference import Figure, Setting, massive
 from pkmodel.studied import Studied, summary
 from pkmodel.verify import Verification
+from pkmodel.verify_page import published_text
 
 FIELDS = {"model", "study", "quantity", "unit", "published", "simulated", "percent", "kind", "evidence", "pass"}
 BOLUS = {
@@ -346,3 +347,16 @@ def test_a_figure_that_makes_no_sense_on_a_model_is_listed(tmp_path: Path, monke
     (left,) = found.left
     assert left.model == "esketamine_flint2017"
     assert "changes with time" in left.reason
+
+
+def test_the_page_of_the_docs_is_that_of_the_library(library_rows: Verification) -> None:
+    """Every row stands on docs/verification.md with the difference that is found here, as printed."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "verification.md").read_text(encoding="utf-8")
+    shown = [line for line in page.splitlines() if line.count("|") == 10]
+    rows = [line for line in shown if not line.startswith(("| study", "|---"))]
+    assert len(rows) == len(library_rows.rows)
+    for line, row in zip(rows, library_rows.rows, strict=True):
+        study, quantity, published, _, difference, *_ = (cell.strip() for cell in line.strip("|").split(" | "))
+        assert (study, quantity) == (row.study, row.quantity)
+        assert published == published_text(row)
+        assert float(difference.removesuffix(" %")) == pytest.approx(row.percent, abs=0.11)
