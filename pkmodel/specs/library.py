@@ -11,6 +11,7 @@ from typing import Literal, TypeVar
 from pkmodel.errors import InputError, Problem, nearest, shown, unknown_name
 from pkmodel.specs import loading
 from pkmodel.specs.loading import Source, Spec
+from pkmodel.specs.mark import Mark
 from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.population import PopulationSpec
 from pkmodel.specs.protocol import ProtocolSpec
@@ -183,6 +184,10 @@ def _cross_checks(scenario: Scenario) -> list[Problem]:
             if compare is not None:
                 problems += _output(model, compare.output, "compare.output")
                 problems += _window_checks(compare.window, "compare", len(arm.protocol.plan()), arm.name)
+            for index, mark in enumerate(scenario.spec.marks):
+                if mark.arm in (None, arm.name):
+                    problems += _output(model, mark.output, f"marks[{index}].output")
+                    problems += _mark_checks(mark, f"marks[{index}]", len(arm.protocol.plan()), arm.name)
     return list({(problem.path, problem.found): problem for problem in problems}.values())
 
 
@@ -195,6 +200,12 @@ def _window_checks(window: Window, path: str, sessions: int, arm: str) -> list[P
         return [Problem(str(window), f"sessions 1 to {sessions}, which arm {arm} has", path=f"{path}.window")]
     if window.kind == "between" and sessions < 2:
         return [Problem("between sessions", f"more than the one session of arm {arm}", path=f"{path}.window")]
+    return []
+
+
+def _mark_checks(mark: Mark, path: str, sessions: int, arm: str) -> list[Problem]:
+    if mark.session > sessions:
+        return [Problem(str(mark.session), f"a session from 1 to {sessions}, which arm {arm} has", f"{path}.session")]
     return []
 
 
@@ -215,7 +226,12 @@ def drug_fraction(protocol: ProtocolSpec, model: ModelSpec, mode: DrugMode) -> t
     drugs = protocol.drugs
     named = " and ".join(drugs)
     if mode == "own":
-        return 1.0, [] if drugs == [model.drug] else [f"{named} doses are given as {model.drug} (drug: own)"]
+        if drugs == [model.drug]:
+            return 1.0, []
+        said = f"{named} doses are given to {model.id} as {model.drug}, milligram for milligram (drug: own)"
+        if drugs == ["ketamine"]:
+            said += "; to see the S half that a racemic dose contains, take drug: half"
+        return 1.0, [said]
     if mode == "half":
         if drugs != ["ketamine"] or model.drug != "esketamine":
             found = f"drug: half with a {named} protocol on {model.id}"
@@ -224,7 +240,8 @@ def drug_fraction(protocol: ProtocolSpec, model: ModelSpec, mode: DrugMode) -> t
     if drugs == [model.drug]:
         return 1.0, []
     if drugs == ["esketamine"] and model.drug == "ketamine":
-        return 1.0, [f"an esketamine protocol on the racemic model {model.id}"]
+        said = f"an esketamine protocol is run on {model.id}, of the racemate, which does not tell S from R: "
+        return 1.0, [f"{said}read its levels as racemic ones, or choose a model of esketamine"]
     raise InputError(
         Problem(
             found=f"a protocol of {named} on {model.id}, a model of {model.drug}",

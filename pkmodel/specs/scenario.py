@@ -10,8 +10,9 @@ from pydantic import BeforeValidator, Field, PlainValidator, model_validator
 
 from pkmodel import units
 from pkmodel.errors import InputError, Problem, nearest, one_of, shown, unknown_name
-from pkmodel.specs import fields
+from pkmodel.specs import fields, mark
 from pkmodel.specs.loading import Spec
+from pkmodel.specs.mark import Mark
 from pkmodel.units import Quantity
 
 #: Metrics a rule may name, with the kind of quantity they yield; ``metrics.py`` registers the function.
@@ -156,6 +157,8 @@ class Rule(Spec):
     at_least: fields.AnyQuantity | None = None
     share: fields.Share = Field(alias="in")
     title: str | None = None
+    sampling: fields.Sampling | None = None
+    """The site of the samples that the limit was taken from, where it is known."""
     source: Annotated[fields.Citation | None, BeforeValidator(fields.text_as_citation)] = None
 
     @model_validator(mode="after")
@@ -279,6 +282,7 @@ class ScenarioSpec(Spec):
     observe: Observe
     rules: list[Rule] = Field(min_length=1)
     compare: Compare | None = None
+    marks: list[Mark] = []
     source: Annotated[fields.Citation | None, BeforeValidator(fields.text_as_citation)] = None
     notes: list[str] = []
 
@@ -303,6 +307,7 @@ class ScenarioSpec(Spec):
             if rule.id in seen:
                 problems.append(Problem(f"the id {rule.id} a second time", "each id once", path=f"rules[{index}].id"))
             seen.add(rule.id)
+        problems += mark.problems(self.marks, self.arms, self.observe.span)
         if self.compare is not None:
             problems += self._comparison()
         if problems:
