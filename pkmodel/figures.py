@@ -5,6 +5,7 @@ Laid out by arithmetic in inches, because a solver for the layout takes longer t
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
@@ -12,8 +13,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from pkmodel import plots
+from pkmodel.ink import INK, LIMIT
 from pkmodel.outcome import Study
-from pkmodel.plots import INK, LIMIT, Limit, limits_of
+from pkmodel.plots import Limit, limits_of
 from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.scenario import Rule
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 NOT_FOR_CARE = "Research and teaching only, not for patient care."
 #: Inches of the page around the panels.
 _LEFT, _RIGHT, _LINE = 0.85, 1.25, 0.165
+#: Letters of the foot to an inch, at least.
+_PER_INCH = 14.5
 
 
 def result_figure(result: Result) -> Figure:
@@ -33,13 +37,18 @@ def result_figure(result: Result) -> Figure:
     foot = [f"One patient with typical parameters; model {model.id} ({_grade(model)})."]
     foot += [f"Note: {sentence}." for sentence in result.warnings]
     title = result.protocol.title if result.protocol else model.title
-    figure, ((ax,),) = _sheet(title, [*foot, NOT_FOR_CARE], rows=1, columns=1, width=10.5, height=3.9, right=0.25)
+    figure, ((ax,),) = sheet(title, [*foot, NOT_FOR_CARE], rows=1, columns=1, width=10.5, height=3.9, right=0.25)
     plots.levels(result, ax=ax)
     return figure
 
 
 def figures(study: Study) -> dict[str, Figure]:
-    """The figures of a run by file name: bands per arm, and session peaks."""
+    """The figures of a run by file name: bands per arm, session peaks, and several models of an arm in one panel."""
+    if any(len(arm.models) > 1 for arm in study.scenario.arms):
+        from pkmodel import model_figures
+
+        several = {"bands.png": model_figures.bands_figure(study), "models.png": model_figures.overlay_figure(study)}
+        return several | {"session_peaks.png": _peaks_figure(study)}
     return {"bands.png": _bands_figure(study), "session_peaks.png": _peaks_figure(study)}
 
 
@@ -56,7 +65,7 @@ def _bands_figure(study: Study) -> Figure:
         rows, columns = sum(len(names) for names in outputs), 1
         places = [(row, 0) for row in range(rows)]
     title = study.scenario.spec.title
-    figure, axes = _sheet(title, _foot(study), rows=rows, columns=columns, width=13.0, height=2.75, legend=True)
+    figure, axes = sheet(title, foot_of(study), rows=rows, columns=columns, width=13.0, height=2.75, legend=True)
     panels = [(case, name) for case, names in zip(study.cases, outputs, strict=True) for name in names]
     tops: dict[str, float] = {}
     for (row, column), (case, name) in zip(places, panels, strict=True):
@@ -64,12 +73,18 @@ def _bands_figure(study: Study) -> Figure:
         tops[name] = max(tops.get(name, 0.0), ax.get_ylim()[1])
     for (row, column), (case, name) in zip(places, panels, strict=True):
         axes[row][column].set_ylim(0, tops[name])  # one scale for what is to be compared
-        _label_limits(axes[row][column], [limit for limit in limits_of(study, case, name) if limit.level < tops[name]])
+        label_limits(axes[row][column], [limit for limit in limits_of(study, case, name) if limit.level < tops[name]])
     used = set(places)
     for row in range(rows):
         for column in range(columns):
             if (row, column) not in used:
                 axes[row][column].remove()
+    legend(figure, band_handles(study))
+    return figure
+
+
+def band_handles(study: Study) -> list[Any]:
+    """What the legend of bands explains."""
     rules = study.scenario.spec.rules
     handles: list[Any] = [
         Line2D([], [], color="#555555", linewidth=1.6, label="median"),
@@ -86,6 +101,19 @@ def _bands_figure(study: Study) -> Figure:
         handles.append(Line2D([], [], color=INK, linewidth=4, label="infusion"))
     if any(not planned.over for planned in plans):
         handles.append(Line2D([], [], color=INK, marker="v", linestyle="", label="dose at once (first device)"))
+    if study.scenario.spec.marks:
+        handles.append(mark_handle())
+    return handles
+
+
+def mark_handle() -> Line2D:
+    """The legend's entry for published levels."""
+    look: dict[str, Any] = {"color": "white", "markeredgecolor": INK, "markeredgewidth": 1.4}
+    return Line2D([], [], marker="D", markersize=6, linestyle="", label="published level", **look)
+
+
+def legend(figure: Figure, handles: list[Any]) -> None:
+    """A line of entries under the title."""
     height = figure.get_figheight()
     figure.legend(
         handles=handles,
@@ -97,7 +125,6 @@ def _bands_figure(study: Study) -> Figure:
         columnspacing=1.2,
         handlelength=1.8,
     )
-    return figure
 
 
 def _peaks_figure(study: Study) -> Figure:
@@ -112,12 +139,12 @@ def _peaks_figure(study: Study) -> Figure:
     lines = [f"{rule}:  {';  '.join(arms)}" for rule, arms in judged.items()]
     lines.append("In brackets the 95 % interval, simulation error only.")
     title = f"{study.scenario.spec.title}\nPeak of each session"
-    figure, ((ax,),) = _sheet(title, [*lines, *_foot(study)], rows=1, columns=1, width=12.0, height=3.9, legend=True)
+    figure, ((ax,),) = sheet(title, [*lines, *foot_of(study)], rows=1, columns=1, width=12.0, height=3.9, legend=True)
     plots.session_peaks(study, ax=ax)
     case = study.cases[0]
     name = case.model.output("parent")
     top = ax.get_ylim()[1]
-    _label_limits(
+    label_limits(
         ax, [limit for limit in limits_of(study, case, name) if limit.rule.metric == "peak" and limit.level < top]
     )
     return figure
@@ -136,7 +163,8 @@ def _grade(model: ModelSpec) -> str:
     return f"evidence: {model.evidence}, {model.sampling} sampling"
 
 
-def _foot(study: Study) -> list[str]:
+def foot_of(study: Study) -> list[str]:
+    """What stands at the foot of every page of a run."""
     models = {case.model.id: case.model for case in study.cases}
     grades = "; ".join(f"{model.id} ({_grade(model)})" for model in models.values())
     lines = [f"n = {study.n:,} virtual patients, seed {study.scenario.spec.seed}. Model {grades}."]
@@ -145,7 +173,7 @@ def _foot(study: Study) -> list[str]:
     return [*lines, NOT_FOR_CARE]
 
 
-def _sheet(
+def sheet(
     title: str,
     foot: list[str],
     *,
@@ -155,12 +183,14 @@ def _sheet(
     height: float,
     legend: bool = False,
     right: float = _RIGHT,
+    between: float | None = None,
 ) -> tuple[Figure, list[list[Axes]]]:
     """A page with a title, a grid of panels, and lines of text at the foot; sizes in inches.
 
     Laid out by arithmetic, because a solver for the layout takes longer than the simulation.
     """
-    pad, between = 0.75, 0.45 + right
+    pad, between = 0.75, 0.45 + right if between is None else between
+    foot = [part for line in foot for part in textwrap.wrap(line, int(_PER_INCH * width), subsequent_indent="    ")]
     top = 0.35 + 0.22 * title.count("\n") + (0.32 if legend else 0.0) + 0.28
     bottom = 0.62 + _LINE * len(foot)
     total = top + rows * height + (rows - 1) * pad + bottom
@@ -184,7 +214,7 @@ def _sheet(
     return figure, axes
 
 
-def _label_limits(ax: Axes, limits: list[Limit]) -> None:
+def label_limits(ax: Axes, limits: list[Limit]) -> None:
     """Names of the limits in the right margin, pushed apart where they would overlap."""
     top = ax.get_ylim()[1]
     room = 0.062 * top
