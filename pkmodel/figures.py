@@ -6,6 +6,7 @@ Laid out by arithmetic in inches, because a solver for the layout takes longer t
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 NOT_FOR_CARE = "Research and teaching only, not for patient care."
 #: Inches of the page around the panels.
-_LEFT, _RIGHT, _LINE = 0.85, 1.25, 0.165
+_LEFT, _RIGHT, _LINE = 0.85, 1.25, 0.14
 #: Letters of the foot to an inch, at least.
 _PER_INCH = 14.5
 
@@ -47,8 +48,7 @@ def figures(study: Study) -> dict[str, Figure]:
     if any(len(arm.models) > 1 for arm in study.scenario.arms):
         from pkmodel import model_figures
 
-        several = {"bands.png": model_figures.bands_figure(study), "models.png": model_figures.overlay_figure(study)}
-        return several | {"session_peaks.png": _peaks_figure(study)}
+        return model_figures.figures(study)
     return {"bands.png": _bands_figure(study), "session_peaks.png": _peaks_figure(study)}
 
 
@@ -120,15 +120,15 @@ def legend(figure: Figure, handles: list[Any]) -> None:
         loc="upper left",
         bbox_to_anchor=(0.005, 1 - 0.36 / height),
         ncols=len(handles),
-        fontsize=9,
+        fontsize=9 if len(handles) <= 8 else 8,
         frameon=False,
-        columnspacing=1.2,
-        handlelength=1.8,
+        columnspacing=1.2 if len(handles) <= 8 else 0.9,
+        handlelength=1.8 if len(handles) <= 8 else 1.5,
     )
 
 
 def _peaks_figure(study: Study) -> Figure:
-    described = {rule.id: _describe(rule) for rule in study.scenario.spec.rules}
+    described = {rule.id: describe(rule) for rule in study.scenario.spec.rules}
     several = len({case.model.id for case in study.cases}) > 1
     judged: dict[str, list[str]] = {}
     for found in study.results:
@@ -150,7 +150,8 @@ def _peaks_figure(study: Study) -> Figure:
     return figure
 
 
-def _describe(rule: Rule) -> str:
+def describe(rule: Rule) -> str:
+    """A rule in words, with its name before them."""
     what = rule.metric.replace("_", " ")
     if rule.threshold is not None:
         what += f" {rule.threshold.text}"
@@ -184,8 +185,12 @@ def sheet(
     legend: bool = False,
     right: float = _RIGHT,
     between: float | None = None,
+    shares: Sequence[float] = (),
 ) -> tuple[Figure, list[list[Axes]]]:
     """A page with a title, a grid of panels, and lines of text at the foot; sizes in inches.
+
+    ``right`` is what stays free beside the last column, ``between`` what lies between two; ``shares`` are the widths of
+    the columns over one another, equal by default. Long lines of the foot are wrapped.
 
     Laid out by arithmetic, because a solver for the layout takes longer than the simulation.
     """
@@ -194,15 +199,16 @@ def sheet(
     top = 0.35 + 0.22 * title.count("\n") + (0.32 if legend else 0.0) + 0.28
     bottom = 0.62 + _LINE * len(foot)
     total = top + rows * height + (rows - 1) * pad + bottom
-    panel = (width - _LEFT - right - (columns - 1) * between) / columns
+    room = width - _LEFT - right - (columns - 1) * between
+    panels = [room * share / sum(shares) for share in shares] if shares else [room / columns] * columns
     figure = Figure(figsize=(width, total))
     axes = []
     for row in range(rows):
         y = (bottom + (rows - 1 - row) * (height + pad)) / total
         line = []
         for column in range(columns):
-            x = (_LEFT + column * (panel + between)) / width
-            line.append(figure.add_axes((x, y, panel / width, height / total)))
+            x = (_LEFT + sum(panels[:column]) + column * between) / width
+            line.append(figure.add_axes((x, y, panels[column] / width, height / total)))
         axes.append(line)
     figure.text(
         0.1 / width, 1 - 0.1 / total, title, ha="left", va="top", fontsize=13, fontweight="bold", linespacing=1.15

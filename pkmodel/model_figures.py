@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from pkmodel import figures, overlay, plots
+from pkmodel import figures as pages
+from pkmodel import overlay, plots, units
 from pkmodel.cases import Case
-from pkmodel.ink import ENVELOPE, INK
+from pkmodel.cautions import group_of
+from pkmodel.ink import ENVELOPE, INK, LIMIT, pale, tidy
 from pkmodel.outcome import Study
+from pkmodel.specs.library import Arm
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,6 +25,17 @@ _WIDTH = 13.0
 _COLUMNS = ((2, 3), (6, 2))
 #: Inches beside a panel of medians for the names of the models.
 _NAMES = 2.45
+#: Widths of panels of medians: most models are of the first site.
+_SHARES = {1: (1.0,), 2: (2.0, 1.0)}
+
+
+def figures(study: Study) -> dict[str, Figure]:
+    """The figures of a run by file name."""
+    return {
+        "bands.png": bands_figure(study),
+        "models.png": overlay_figure(study),
+        "session_peaks.png": peaks_figure(study),
+    }
 
 
 def bands_figure(study: Study) -> Figure:
@@ -37,9 +52,9 @@ def bands_figure(study: Study) -> Figure:
             panels += [(row + 1 + at // columns, at % columns, case, output) for at, case in enumerate(cases)]
             row = panels[-1][0]
     title = study.scenario.spec.title
-    figure, axes = figures.sheet(
+    figure, axes = pages.sheet(
         title,
-        figures.foot_of(study),
+        pages.foot_of(study),
         rows=row + 1,
         columns=columns,
         width=_WIDTH,
@@ -59,7 +74,7 @@ def bands_figure(study: Study) -> Figure:
         limits = [limit for limit in plots.limits_of(study, case, name) if limit.level < ax.get_ylim()[1]]
         last = index + 1 == len(panels) or panels[index + 1][0] != at
         if last:
-            figures.label_limits(ax, limits)
+            pages.label_limits(ax, limits)
         if column:
             ax.tick_params(labelleft=False)
             ax.set_ylabel("")
@@ -71,9 +86,9 @@ def bands_figure(study: Study) -> Figure:
         for column, ax in enumerate(line):
             if (at, column) not in used:
                 ax.remove()
-    handles = figures.band_handles(study)
+    handles = pages.band_handles(study)
     handles.insert(3, Patch(**ENVELOPE, label="medians of all models"))
-    figures.legend(figure, handles)
+    pages.legend(figure, handles)
     return figure
 
 
@@ -91,12 +106,13 @@ def overlay_figure(study: Study) -> Figure:
     sites = [site for site in ("venous", "arterial") if any(m.sampling == site for arm in arms for m in arm.models)]
     session = 1
     foot = [
-        "Lines: medians over patients in the first session; beside a name the median of the peaks. Grey and the "
-        "bracket: range between models; the spread between patients is in bands.png.",
+        "Lines: medians over patients in the first session; before a name the median of the peaks. The grey area and "
+        "the bracket hold the range between the models of a site, thin grey lines are models of another site; the spread "
+        "between patients is in bands.png.",
         *(_cited(study)),
-        *figures.foot_of(study),
+        *pages.foot_of(study),
     ]
-    figure, axes = figures.sheet(
+    figure, axes = pages.sheet(
         study.scenario.spec.title,
         foot,
         rows=len(arms),
@@ -105,10 +121,11 @@ def overlay_figure(study: Study) -> Figure:
         height=4.4,
         legend=True,
         right=_NAMES,
-        between=0.35 + _NAMES,
+        between=0.5 + _NAMES,
+        shares=_SHARES[len(sites)],
     )
     for row, arm in enumerate(arms):
-        drawn = []
+        drawn: list[tuple[Axes, str]] = []
         for column, site in enumerate(sites):
             ax = axes[row][column]
             here = [model for model in arm.models if model.sampling == site]
@@ -118,13 +135,15 @@ def overlay_figure(study: Study) -> Figure:
             plots.models_overlay(study, arm=arm.name, sampling=site, session=session, ax=ax)  # type: ignore[arg-type]
             head = f"{site} sampling" if len(arms) == 1 else f"{arm.name}, {site} sampling"
             ax.set_title(head, loc="left", fontsize=10.5, fontweight="bold")
+            if drawn:
+                ax.set_ylabel("")
             drawn.append((ax, site))
         top = max(ax.get_ylim()[1] for ax, _ in drawn)
         for ax, site in drawn:  # one scale for what is to be compared
             ax.set_ylim(0, top)
             lines = overlay.medians(study, arm.name, "parent", session)
             overlay.name_lines([line for line in lines if line.case.model.sampling == site], ax)
-    figures.legend(figure, _handles(study))
+    pages.legend(figure, _handles(study))
     return figure
 
 
@@ -147,10 +166,96 @@ def _handles(study: Study) -> list[Any]:
             Line2D([], [], color=INK, linewidth=1.5, linestyle=overlay.DASHES[site], label=site) for site in sites
         ]
     handles.append(Patch(**ENVELOPE, label="range of the medians between models"))
-    handles.append(Line2D([], [], color=INK, marker="_", markersize=9, label="range of the median peaks"))
     if study.scenario.spec.marks:
-        handles.append(figures.mark_handle())
+        handles.append(pages.mark_handle())
     plans = [planned for case in study.cases for planned in case.arm.protocol.plan()]
     if any(planned.over for planned in plans):
         handles.append(Line2D([], [], color=INK, linewidth=4, label="infusion"))
     return handles
+
+
+def peaks_figure(study: Study) -> Figure:
+    """The peaks over patients under every model, a row to an arm: of the session with the highest median."""
+    arms = [arm for arm in study.scenario.arms if any(case.arm.name == arm.name for case in study.cases)]
+    rows = max(len(arm.models) for arm in arms)
+    foot = [
+        "Box: 25-75 %, line: 5-95 %, stroke: median of the patients' peaks, each model's in the session in which its "
+        "median is highest. Dashed: limits on peaks.",
+        *_verdicts(study),
+        *pages.foot_of(study),
+    ]
+    title = f"{study.scenario.spec.title}\nPeaks under each model"
+    figure, axes = pages.sheet(
+        title,
+        foot,
+        rows=len(arms),
+        columns=2,
+        width=_WIDTH,
+        height=0.5 + 0.28 * rows,
+        right=1.0,
+        between=0.0,
+        shares=(2.4, 9.0),
+    )
+    top = 0.0
+    for (blank, ax), arm in zip(axes, arms, strict=True):
+        blank.remove()  # the room for the names
+        _peaks(study, arm, ax)
+        top = max(top, ax.get_xlim()[1])
+    for _, ax in axes:
+        ax.set_xlim(0, top)
+    return figure
+
+
+def _peaks(study: Study, arm: Arm, ax: Axes) -> None:
+    """Peaks under each model of an arm, the first model on top, with the limits that rules set on them."""
+    cases = overlay.of_arm(study, arm.name)
+    unit = cases[0].model.outputs[cases[0].model.parent].unit
+    names, highest = [], 0.0
+    for place, case in enumerate(cases):
+        index = list(case.model.outputs).index(case.model.parent)
+        table = study.peak_quantiles[study.cases.index(case)][:, index]
+        session = int(table[:, 2].argmax())
+        factor = units.convert(1.0, unit) / units.convert(1.0, case.model.outputs[case.model.parent].unit)
+        p5, p25, p50, p75, p95 = table[session] * factor
+        colour = overlay.DRUGS[case.model.drug]
+        ax.hlines(place, p5, p95, color=colour, linewidth=1.4, zorder=2)
+        ax.barh(place, p75 - p25, 0.55, left=p25, facecolor=pale(colour), edgecolor=colour, linewidth=0.9, zorder=3)
+        ax.vlines(p50, place - 0.28, place + 0.28, color="black", linewidth=1.8, zorder=4)
+        where = f", session {session + 1}" if case.n_sessions > 1 else ""
+        built = ", of children" if group_of(case.model) == "children" else ""
+        names.append(f"{case.model.id} ({case.model.sampling}{built}{where})")
+        highest = max(highest, float(p95))
+    limits = [
+        limit
+        for limit in plots.limits_of(study, cases[0], cases[0].model.parent)
+        if limit.rule.metric == "peak" and limit.level < 2.2 * highest
+    ]
+    for limit in limits:
+        ax.axvline(limit.level, color=LIMIT, linestyle="--", linewidth=1.2)
+        ax.annotate(
+            limit.label, (limit.level, 1.01), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=9
+        )
+    ax.set_yticks(np.arange(len(cases)), names, fontsize=9)
+    ax.set_ylim(len(cases) - 0.4, -0.6)
+    ax.set_xlim(0, 1.08 * max([highest, *(limit.level for limit in limits)]))
+    ax.set_xlabel(f"peak of the parent drug [{unit}]", fontsize=9.5)
+    if len(study.scenario.arms) > 1:
+        ax.set_title(arm.name, loc="right", fontsize=10, fontweight="bold")
+    tidy(ax)
+    ax.grid(axis="y", visible=False)
+    ax.grid(axis="x", color="#e6e6e6", linewidth=0.6)
+
+
+def _verdicts(study: Study) -> list[str]:
+    """A line for every rule and window: what the models say together, and one model's own verdict elsewhere."""
+    together = {(item.rule.id, item.window, item.arm): item.sentence for item in study.joint_verdicts}
+    said: dict[tuple[str, str], dict[str, str]] = {}
+    for found in study.results:
+        sentence = together.get((found.rule, found.window, found.arm), f"{found.verdict} under {found.model}")
+        said.setdefault((found.rule, found.window), {})[found.arm] = sentence
+    named = {rule.id: rule for rule in study.scenario.spec.rules}
+    return [
+        f"{pages.describe(named[rule])} ({window}), required in {100 * named[rule].share.value:g} %:  "
+        + ";  ".join(f"{arm} {sentence}" for arm, sentence in arms.items())
+        for (rule, window), arms in said.items()
+    ]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pkmodel import units
 from pkmodel.cases import Case
+from pkmodel.cautions import group_of
 from pkmodel.errors import InputError, Problem, unknown_name
 from pkmodel.ink import COLOURS, ENVELOPE, INK, apart, tidy
 from pkmodel.outcome import SHARES, Study
@@ -30,9 +31,10 @@ _MEDIAN = SHARES.index(0.5)
 #: A colour for each drug, a dash for each site of sampling: both show in grey.
 DRUGS = {"ketamine": COLOURS[0], "esketamine": COLOURS[1]}
 DASHES: dict[str, Any] = {"venous": "-", "arterial": (0, (5, 1.6))}
+GHOST = "#b5b5b5"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Line:
     """The median of an output under one model: ``median`` (t,) in ``unit`` at ``hours`` (t,).
 
@@ -124,15 +126,14 @@ def models_overlay(
 ) -> Axes:
     """The median over patients under each model of an arm, in one session, with the published marks of the scenario.
 
-    Lines are named at their ends, each with the median of the peaks. Colour tells the drug, dashes an arterial model;
+    Lines are named at their ends, each after the median of the peaks. Colour tells the drug, dashes an arterial model;
     the grey area and the bracket hold the range of the medians between models. With ``sampling`` only models of that
-    site are drawn, and only marks that are not of the other one.
+    site are named, the others stay thin and grey behind, and marks of the other site are left out.
 
     Raises InputError for an unknown arm, output or session, and where no model has the site asked for.
     """
-    lines = medians(study, arm, output, session)
-    if sampling is not None:
-        lines = [line for line in lines if line.case.model.sampling == sampling]
+    every = medians(study, arm, output, session)
+    lines = [line for line in every if sampling in (None, line.case.model.sampling)]
     if not lines:
         raise InputError(
             Problem(f"no model with {sampling} sampling", "a site that a model of the arm has", "sampling")
@@ -142,6 +143,11 @@ def models_overlay(
     low, high = envelope(lines)
     if len(lines) > 1:
         ax.fill_between(hours, low, high, **ENVELOPE, zorder=1)
+    for line in every:
+        if line not in lines:
+            ax.plot(
+                hours, line.median, color=GHOST, linestyle=DASHES[line.case.model.sampling], linewidth=0.9, zorder=2
+            )
     for line in lines:
         model = line.case.model
         ax.plot(hours, line.median, color=DRUGS[model.drug], linestyle=DASHES[model.sampling], linewidth=1.5, zorder=3)
@@ -152,7 +158,7 @@ def models_overlay(
     ]
     levels = [units.convert(mark.level.value, unit) for mark in marks]
     ax.set_xlim(0, hours[-1])
-    ax.set_ylim(0, 1.12 * max([float(high.max()), *levels]))
+    ax.set_ylim(0, 1.12 * max([*(float(line.median.max()) for line in every), *levels]))
     planned = case.arm.protocol.plan()[session - 1]
     if planned.over:
         ax.plot((0, planned.over), (0.012, 0.012), transform=ax.get_xaxis_transform(), color=INK, linewidth=4, zorder=4)
@@ -172,7 +178,7 @@ def models_overlay(
         notes.append((mark.time.value, level, f"{mark.label}: {level:.3g} {unit}"))
     _notes(notes, ax)
     ax.set_xlabel("hours from the start of the session", fontsize=9.5)
-    ax.set_ylabel(f"{output} [{unit}]", fontsize=10)
+    ax.set_ylabel(f"{'parent drug' if output == 'parent' else output} [{unit}]", fontsize=10)
     tidy(ax)
     name_lines(lines, ax)
     return ax
@@ -192,7 +198,8 @@ def name_lines(lines: list[Line], ax: Axes) -> None:
     for line, end, y in zip(lines, ends, apart(ends, 0.165 / inches * top, top), strict=True):
         colour = DRUGS[line.case.model.drug]
         ax.annotate(
-            f"{line.case.model.id}  {line.peak:.3g}",
+            f"{line.peak:.3g}  {line.case.model.id}"
+            + (" (children)" if group_of(line.case.model) == "children" else ""),
             (1.0, end),
             (1.045, y),
             xycoords=("axes fraction", "data"),
