@@ -100,20 +100,31 @@ def of_model(model: ModelSpec, people: Mapping[str, int]) -> list[str]:
     return said
 
 
-def of_sites(spec: ScenarioSpec, models: Iterable[ModelSpec]) -> list[str]:
-    """Where arterial levels meet venous ones: among the models, or between a model and a limit or a mark."""
-    by_site: dict[str, list[str]] = {"arterial": [], "venous": []}
+def _by_site(models: Iterable[ModelSpec]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {"arterial": [], "venous": []}
     for model in models:
-        by_site[model.sampling].append(model.id)
-    said = []
-    if all(by_site.values()):
-        fewer, more = sorted(by_site, key=lambda site: len(by_site[site]))
-        others = by_site[more]
-        rest = listed(others) if len(others) <= _NAMED else f"the other {len(others)} models"
-        said.append(
-            f"{fewer} levels ({listed(by_site[fewer])}) stand beside {more} ones ({rest}): arterial levels are higher "
-            "while drug goes in, so compare peaks among models of one site, and lay a part of the difference to it"
-        )
+        found[model.sampling].append(model.id)
+    return found
+
+
+def between_sites(models: Iterable[ModelSpec]) -> list[str]:
+    """Where arterial levels stand beside venous ones."""
+    by_site = _by_site(models)
+    if not all(by_site.values()):
+        return []
+    fewer, more = sorted(by_site, key=lambda site: len(by_site[site]))
+    others = by_site[more]
+    rest = listed(others) if len(others) <= _NAMED else f"the other {len(others)} models"
+    return [
+        f"{fewer} levels ({listed(by_site[fewer])}) stand beside {more} ones ({rest}): arterial levels are higher "
+        "while drug goes in, so compare peaks among models of one site, and lay a part of the difference to it"
+    ]
+
+
+def of_sites(spec: ScenarioSpec, models: Sequence[ModelSpec]) -> list[str]:
+    """Where arterial levels meet venous ones: among the models, or between a model and a limit or a mark."""
+    said = between_sites(models)
+    by_site = _by_site(models)
     quoted = [(f"the limit of rule {rule.id}", rule.sampling) for rule in spec.rules]
     quoted += [(f"the mark {mark.label}", mark.sampling) for mark in spec.marks]
     for what, site in quoted:

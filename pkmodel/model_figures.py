@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,9 +17,12 @@ from pkmodel.cautions import group_of
 from pkmodel.ink import ENVELOPE, INK, LIMIT, pale, tidy
 from pkmodel.outcome import Study
 from pkmodel.specs.library import Arm
+from pkmodel.specs.model import ModelSpec
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from pkmodel.simulation import Result
 
 _WIDTH = 13.0
 #: Panels to a row by the sessions of a course: a broken axis of many sessions needs the width of the page.
@@ -97,19 +101,33 @@ def _head(ax: Axes, case: Case, *, several_arms: bool) -> None:
     name = f"{case.arm.name}: {case.model.id}" if several_arms else case.model.id
     ax.set_title(name, loc="left", fontsize=10, fontweight="bold")
     about = f"{case.model.sampling}, evidence {case.model.evidence}"
-    ax.text(0.99, 0.985, about, transform=ax.transAxes, ha="right", va="top", fontsize=8.5, color=INK)
+    # A course of many sessions has a wide panel, and its doses stand along the top.
+    above = case.n_sessions > _COLUMNS[0][0]
+    ax.text(
+        0.99,
+        1.03 if above else 0.985,
+        about,
+        transform=ax.transAxes,
+        ha="right",
+        va="bottom" if above else "top",
+        fontsize=8.5,
+    )
 
 
 def overlay_figure(study: Study) -> Figure:
-    """The medians under every model, a row to an arm and a panel to a site of sampling; of the first session."""
+    """The medians under every model, a row to an arm and a panel to a site of sampling.
+
+    Of one session, the first that a rule names.
+    """
     arms = [arm for arm in study.scenario.arms if len(arm.models) > 1]
     sites = [site for site in ("venous", "arterial") if any(m.sampling == site for arm in arms for m in arm.models)]
-    session = 1
+    named = (rule.window.first for rule in study.scenario.spec.rules if rule.window.kind == "sessions")
+    session = min(named, default=1)
     foot = [
-        "Lines: medians over patients in the first session; before a name the median of the peaks. The grey area and "
-        "the bracket hold the range between the models of a site, thin grey lines are models of another site; the spread "
-        "between patients is in bands.png.",
-        *(_cited(study)),
+        f"Lines: medians over patients in session {session}; before a name the median of the peaks. The grey area and "
+        "the bracket hold the range between the models of a site, thin grey lines are models of another site; the "
+        "spread between patients is in bands.png.",
+        *_cited(study, session),
         *pages.foot_of(study),
     ]
     figure, axes = pages.sheet(
@@ -134,6 +152,7 @@ def overlay_figure(study: Study) -> Figure:
                 continue
             plots.models_overlay(study, arm=arm.name, sampling=site, session=session, ax=ax)  # type: ignore[arg-type]
             head = f"{site} sampling" if len(arms) == 1 else f"{arm.name}, {site} sampling"
+            head += f", session {session}" if len(arm.protocol.plan()) > 1 else ""
             ax.set_title(head, loc="left", fontsize=10.5, fontweight="bold")
             if drawn:
                 ax.set_ylabel("")
@@ -142,22 +161,43 @@ def overlay_figure(study: Study) -> Figure:
         for ax, site in drawn:  # one scale for what is to be compared
             ax.set_ylim(0, top)
             lines = overlay.medians(study, arm.name, "parent", session)
-            overlay.name_lines([line for line in lines if line.case.model.sampling == site], ax)
+            overlay.name_lines([line for line in lines if line.model.sampling == site], ax)
     pages.legend(figure, _handles(study))
     return figure
 
 
-def _cited(study: Study) -> list[str]:
+def results_figure(results: Sequence[Result], warnings: Sequence[str]) -> Figure:
+    """The figure of one patient under several models, with evidence and what to beware of."""
+    grades = "; ".join(
+        f"{result.model.id} (evidence: {result.model.evidence}, {result.model.sampling} sampling)" for result in results
+    )
+    foot = [
+        f"One patient with typical parameters; before a name the highest level drawn. Models {grades}.",
+        *(f"Note: {sentence}." for sentence in warnings),
+        pages.NOT_FOR_CARE,
+    ]
+    protocol = results[0].protocol
+    title = protocol.title if protocol is not None else "Several models"
+    figure, ((ax,),) = pages.sheet(
+        title, foot, rows=1, columns=1, width=11.0, height=4.2, right=_NAMES + 0.1, legend=True
+    )
+    overlay.results_overlay(results, ax=ax)
+    pages.legend(figure, _model_handles([result.model for result in results]))
+    return figure
+
+
+def _cited(study: Study, session: int) -> list[str]:
     return [
         f"{mark.label}: {mark.source.citation} (evidence: {mark.source.evidence}"
         + (f", {mark.sampling} sampling)." if mark.sampling else ", site of sampling not stated).")
         for mark in study.scenario.spec.marks
+        if mark.session == session
     ]
 
 
-def _handles(study: Study) -> list[Any]:
-    drugs = dict.fromkeys(model.drug for model in study.models.values())
-    sites = dict.fromkeys(model.sampling for model in study.models.values())
+def _model_handles(models: Sequence[ModelSpec]) -> list[Any]:
+    drugs = dict.fromkeys(model.drug for model in models)
+    sites = dict.fromkeys(model.sampling for model in models)
     handles: list[Any] = [
         Line2D([], [], color=overlay.DRUGS[drug], linewidth=1.8, label=f"a model of {drug}") for drug in drugs
     ]
@@ -165,6 +205,11 @@ def _handles(study: Study) -> list[Any]:
         handles += [
             Line2D([], [], color=INK, linewidth=1.5, linestyle=overlay.DASHES[site], label=site) for site in sites
         ]
+    return handles
+
+
+def _handles(study: Study) -> list[Any]:
+    handles = _model_handles([*study.models.values()])
     handles.append(Patch(**ENVELOPE, label="range of the medians between models"))
     if study.scenario.spec.marks:
         handles.append(pages.mark_handle())
@@ -175,32 +220,46 @@ def _handles(study: Study) -> list[Any]:
 
 
 def peaks_figure(study: Study) -> Figure:
-    """The peaks over patients under every model, a row to an arm: of the session with the highest median."""
-    arms = [arm for arm in study.scenario.arms if any(case.arm.name == arm.name for case in study.cases)]
-    rows = max(len(arm.models) for arm in arms)
-    foot = [
-        "Box: 25-75 %, line: 5-95 %, stroke: median of the patients' peaks, each model's in the session in which its "
-        "median is highest. Dashed: limits on peaks.",
-        *_verdicts(study),
-        *pages.foot_of(study),
-    ]
+    """The peaks over patients under every model: a row to a model where sessions differ, else a panel to an arm."""
+    foot = [*_verdicts(study), *pages.foot_of(study)]
     title = f"{study.scenario.spec.title}\nPeaks under each model"
+    if max(case.n_sessions for case in study.cases) > 1:
+        figure, axes = pages.sheet(title, foot, rows=len(study.models), columns=1, width=12.0, height=2.6)
+        for ax, (name, model) in zip((line[0] for line in axes), study.models.items(), strict=True):
+            plots.session_peaks(study, model=name, ax=ax)
+            legend = ax.get_legend()
+            if ax is not axes[-1][0]:
+                ax.set_xlabel("")
+            if legend is not None and ax is not axes[0][0]:
+                legend.remove()
+            elif legend is not None:
+                legend.set_loc("lower right")
+                legend.set_bbox_to_anchor((1.0, 1.0), transform=ax.transAxes)
+            ax.set_title(f"{name}, {model.sampling}", loc="left", fontsize=10, fontweight="bold")
+        top = max(line[0].get_ylim()[1] for line in axes)
+        for ax, name in zip((line[0] for line in axes), study.models, strict=True):  # one scale for what is compared
+            ax.set_ylim(0, top)
+            case = next(case for case in study.cases if case.model.id == name)
+            limits = plots.limits_of(study, case, case.model.parent)
+            pages.label_limits(ax, [limit for limit in limits if limit.rule.metric == "peak" and limit.level < top])
+        return figure
+    foot.insert(0, "Box: 25-75 %, line: 5-95 %, stroke: median of the patients' peaks. Dashed: limits on peaks.")
+    arms = study.scenario.arms
     figure, axes = pages.sheet(
         title,
         foot,
         rows=len(arms),
         columns=2,
         width=_WIDTH,
-        height=0.5 + 0.28 * rows,
+        height=0.5 + 0.28 * max(len(arm.models) for arm in arms),
         right=1.0,
         between=0.0,
         shares=(2.4, 9.0),
     )
-    top = 0.0
     for (blank, ax), arm in zip(axes, arms, strict=True):
         blank.remove()  # the room for the names
         _peaks(study, arm, ax)
-        top = max(top, ax.get_xlim()[1])
+    top = max(ax.get_xlim()[1] for _, ax in axes)
     for _, ax in axes:
         ax.set_xlim(0, top)
     return figure
@@ -214,16 +273,14 @@ def _peaks(study: Study, arm: Arm, ax: Axes) -> None:
     for place, case in enumerate(cases):
         index = list(case.model.outputs).index(case.model.parent)
         table = study.peak_quantiles[study.cases.index(case)][:, index]
-        session = int(table[:, 2].argmax())
         factor = units.convert(1.0, unit) / units.convert(1.0, case.model.outputs[case.model.parent].unit)
-        p5, p25, p50, p75, p95 = table[session] * factor
+        p5, p25, p50, p75, p95 = table[0] * factor
         colour = overlay.DRUGS[case.model.drug]
         ax.hlines(place, p5, p95, color=colour, linewidth=1.4, zorder=2)
         ax.barh(place, p75 - p25, 0.55, left=p25, facecolor=pale(colour), edgecolor=colour, linewidth=0.9, zorder=3)
         ax.vlines(p50, place - 0.28, place + 0.28, color="black", linewidth=1.8, zorder=4)
-        where = f", session {session + 1}" if case.n_sessions > 1 else ""
         built = ", of children" if group_of(case.model) == "children" else ""
-        names.append(f"{case.model.id} ({case.model.sampling}{built}{where})")
+        names.append(f"{case.model.id} ({case.model.sampling}{built})")
         highest = max(highest, float(p95))
     limits = [
         limit

@@ -266,7 +266,7 @@ class Study:
         of_model = {case.model.id: sums for case, sums in zip(self.cases, self.sums, strict=True)}
         flagged = [(model, of_model[name].outside, of_model[name].people) for name, model in self.models.items()]
         said = cautions.grouped((case.model.id, sentence) for case in self.cases for sentence in case.warnings)
-        said += cautions.of_sites(self.scenario.spec, self.models.values())
+        said += cautions.of_sites(self.scenario.spec, [*self.models.values()])
         for model, _, people in flagged:
             said += cautions.of_model(model, people)
         said += cautions.of_patients(flagged, self.n)

@@ -6,6 +6,7 @@ these medians, and nothing of the spread between patients.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,12 @@ from pkmodel.ink import COLOURS, ENVELOPE, INK, apart, tidy
 from pkmodel.outcome import SHARES, Study
 from pkmodel.specs import fields
 from pkmodel.specs.mark import Mark
+from pkmodel.specs.model import ModelSpec
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from pkmodel.simulation import Result
 
 Floats = NDArray[np.float64]
 
@@ -41,7 +45,7 @@ class Line:
     ``peak`` is the median over patients of the exact peak of the session; NaN where the line is of the whole course.
     """
 
-    case: Case
+    model: ModelSpec
     hours: Floats
     median: Floats
     unit: str
@@ -73,13 +77,13 @@ def medians(study: Study, arm: str | None = None, output: str = "parent", sessio
         index = list(case.model.outputs).index(name)
         median = table[:, index, _MEDIAN] * factor
         if session is None:
-            found.append(Line(case, case.times, median, unit))
+            found.append(Line(case.model, case.times, median, unit))
         else:
             which = case.session_of == session
             # The exact median where a rule or the comparison has asked for it; else the sketch's, within 0.4 %.
             peak = float(study.peak_quantiles[study.cases.index(case)][session - 1, index, _MEDIAN]) * factor
             peak = _asked(study, case, output, session, unit) or peak
-            found.append(Line(case, case.times[which] - case.times[which][0], median[which], unit, peak))
+            found.append(Line(case.model, case.times[which] - case.times[which][0], median[which], unit, peak))
     return found
 
 
@@ -133,23 +137,21 @@ def models_overlay(
     Raises InputError for an unknown arm, output or session, and where no model has the site asked for.
     """
     every = medians(study, arm, output, session)
-    lines = [line for line in every if sampling in (None, line.case.model.sampling)]
+    lines = [line for line in every if sampling in (None, line.model.sampling)]
     if not lines:
         raise InputError(
             Problem(f"no model with {sampling} sampling", "a site that a model of the arm has", "sampling")
         )
     ax = ax if ax is not None else Figure(figsize=(9, 4.4)).add_subplot()
-    unit, hours, case = lines[0].unit, lines[0].hours, lines[0].case
+    unit, hours, case = lines[0].unit, lines[0].hours, of_arm(study, arm)[0]
     low, high = envelope(lines)
     if len(lines) > 1:
         ax.fill_between(hours, low, high, **ENVELOPE, zorder=1)
     for line in every:
         if line not in lines:
-            ax.plot(
-                hours, line.median, color=GHOST, linestyle=DASHES[line.case.model.sampling], linewidth=0.9, zorder=2
-            )
+            ax.plot(hours, line.median, color=GHOST, linestyle=DASHES[line.model.sampling], linewidth=0.9, zorder=2)
     for line in lines:
-        model = line.case.model
+        model = line.model
         ax.plot(hours, line.median, color=DRUGS[model.drug], linestyle=DASHES[model.sampling], linewidth=1.5, zorder=3)
     marks = [
         mark
@@ -184,8 +186,35 @@ def models_overlay(
     return ax
 
 
+def results_overlay(results: Sequence[Result], *, ax: Axes | None = None) -> Axes:
+    """The level of the drug itself in one patient under several models, named at the ends of the lines.
+
+    ``results`` are of one protocol on one grid of times; the unit is that of the first.
+    """
+    ax = ax if ax is not None else Figure(figsize=(9, 4.4)).add_subplot()
+    first = results[0]
+    unit = first.model.outputs[first.model.parent].unit
+    scale = 24.0 if first.until > 96 else 1.0
+    lines = []
+    for result in results:
+        model = result.model
+        factor = units.convert(1.0, unit) / units.convert(1.0, model.outputs[model.parent].unit)
+        level = result.level()[0] * factor
+        line = Line(model, result.time / scale, level, unit, float(level.max()))
+        look: dict[str, Any] = {"color": DRUGS[model.drug], "linestyle": DASHES[model.sampling], "linewidth": 1.5}
+        ax.plot(line.hours, level, **look)
+        lines.append(line)
+    ax.set_xlim(0, first.until / scale)
+    ax.set_ylim(0, 1.12 * max(line.peak for line in lines) or 1.0)
+    ax.set_xlabel(f"{'days' if scale > 1 else 'hours'} from the start of the course", fontsize=9.5)
+    ax.set_ylabel(f"parent drug [{unit}]", fontsize=10)
+    tidy(ax)
+    name_lines(lines, ax)
+    return ax
+
+
 def name_lines(lines: list[Line], ax: Axes) -> None:
-    """Name every line in the margin at its end, pushed apart where names would overlap, with its median peak.
+    """Name every line in the margin at its end, after its peak, pushed apart where names would overlap.
 
     To be called again where the scale of the axis was changed.
     """
@@ -196,10 +225,9 @@ def name_lines(lines: list[Line], ax: Axes) -> None:
     inches = ax.get_position().height * page.get_figheight() if page is not None else 4.0
     ends = [float(line.median[-1]) for line in lines]
     for line, end, y in zip(lines, ends, apart(ends, 0.165 / inches * top, top), strict=True):
-        colour = DRUGS[line.case.model.drug]
+        colour = DRUGS[line.model.drug]
         ax.annotate(
-            f"{line.peak:.3g}  {line.case.model.id}"
-            + (" (children)" if group_of(line.case.model) == "children" else ""),
+            f"{line.peak:.3g}  {line.model.id}" + (" (children)" if group_of(line.model) == "children" else ""),
             (1.0, end),
             (1.045, y),
             xycoords=("axes fraction", "data"),
@@ -211,7 +239,7 @@ def name_lines(lines: list[Line], ax: Axes) -> None:
                 "arrowstyle": "-",
                 "color": colour,
                 "linewidth": 0.7,
-                "linestyle": DASHES[line.case.model.sampling],
+                "linestyle": DASHES[line.model.sampling],
                 "shrinkA": 1,
                 "shrinkB": 0,
                 "relpos": (0, 0.5),

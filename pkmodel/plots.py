@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pkmodel import units
 from pkmodel.cases import Case
-from pkmodel.errors import InputError, Problem
+from pkmodel.errors import InputError, Problem, unknown_name
 from pkmodel.ink import COLOURS, ENVELOPE, HATCHES, INK, LIMIT, pale, tidy
 from pkmodel.outcome import Study
 from pkmodel.overlay import envelope, marks_of, medians, stated
@@ -167,23 +167,27 @@ def _broken(values: Floats, ends: NDArray[np.int64]) -> Floats:
     return np.insert(values.astype(np.float64), ends, np.nan)
 
 
-def session_peaks(study: Study, output: str = "parent", *, ax: Axes | None = None) -> Axes:
+def session_peaks(study: Study, output: str = "parent", *, model: str | None = None, ax: Axes | None = None) -> Axes:
     """The distribution over patients of every session's exact peak, arm beside arm, with the limits on peaks.
 
-    Boxes hold the middle half of the patients, lines reach from the 5th to the 95th percentile.
+    Boxes hold the middle half of the patients, lines reach from the 5th to the 95th percentile. With ``model`` only
+    the arms on that model are drawn. Raises InputError for an unknown output or model.
     """
+    cases = [case for case in study.cases if model in (None, case.model.id)]
+    if not cases:
+        raise InputError(unknown_name("a model of the study", model, study.models, path="model"))
     ax = ax if ax is not None else Figure(figsize=(10, 4.6)).add_subplot()
     names = [arm.name for arm in study.scenario.arms]
-    several = len({case.model.id for case in study.cases}) > 1
-    width = 0.8 / len(study.cases)
+    several = len({case.model.id for case in cases}) > 1
+    width = 0.8 / len(cases)
     handles: list[Any] = []
     highest = 0.0
-    for index, case in enumerate(study.cases):
+    for index, case in enumerate(cases):
         name = case.model.output(output)
         which = names.index(case.arm.name) % len(COLOURS)
         colour, hatch = COLOURS[which], HATCHES[which]
-        x = np.arange(1, case.n_sessions + 1) + (index - (len(study.cases) - 1) / 2) * width
-        table = study.peak_quantiles[index][:, list(case.model.outputs).index(name)]
+        x = np.arange(1, case.n_sessions + 1) + (index - (len(cases) - 1) / 2) * width
+        table = study.peak_quantiles[study.cases.index(case)][:, list(case.model.outputs).index(name)]
         p5, p25, p50, p75, p95 = table.T
         ax.vlines(x, p5, p95, color=colour, linewidth=1.4, zorder=2)
         look: dict[str, Any] = {"facecolor": pale(colour), "edgecolor": colour, "hatch": hatch, "linewidth": 0.9}
@@ -191,7 +195,7 @@ def session_peaks(study: Study, output: str = "parent", *, ax: Axes | None = Non
         ax.hlines(p50, x - width * 0.39, x + width * 0.39, color="black", linewidth=1.8, zorder=4)
         handles.append(Patch(label=case.arm.name + (f", {case.model.id}" if several else ""), **look))
         highest = max(highest, float(p95.max()))
-    first = study.cases[0]
+    first = cases[0]
     parent = first.model.output(output)
     drawn = [
         limit
@@ -207,9 +211,9 @@ def session_peaks(study: Study, output: str = "parent", *, ax: Axes | None = Non
             linewidth=1.3,
             zorder=5,
         )
-    plan = max(study.cases, key=lambda case: case.n_sessions).arm.protocol.plan()
+    plan = max(cases, key=lambda case: case.n_sessions).arm.protocol.plan()
     step = max(1, len(plan) // 16)
-    same = len({tuple(planned.start for planned in case.arm.protocol.plan()) for case in study.cases}) == 1
+    same = len({tuple(planned.start for planned in case.arm.protocol.plan()) for case in cases}) == 1
     labels = [f"{p.index}\nday {p.start / 24 + 1:g}" if same else f"{p.index}" for p in plan]
     ax.set_xticks([p.index for p in plan][::step], labels[::step], fontsize=9)
     ax.set_xlabel("session", fontsize=9.5)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pkmodel import console
-from pkmodel.cli import library
+from pkmodel.cli import library, several
 from pkmodel.cli.files import whole
 from pkmodel.cli.options import Age, Ancestry, Drug, Height, JsonFlag, Sex, Weight, patient_of
 from pkmodel.cli.verify import verify
@@ -146,7 +146,7 @@ class _Progress:
 @app.command()
 def simulate(
     protocol: Annotated[str, typer.Argument(help="Name of a protocol, or path of a protocol file.")],
-    model: Annotated[str, typer.Option(help="Name of a model, or path of a model file.")],
+    model: Annotated[list[str], typer.Option(help="Name of a model, or path of a model file; may be repeated.")],
     weight: Weight = None,
     age: Age = None,
     height: Height = None,
@@ -161,7 +161,7 @@ def simulate(
     output: Annotated[str | None, typer.Option("-o", "--out", help="File: .csv, .parquet or .png.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Simulate one patient with typical parameters."""
+    """Simulate one patient with typical parameters, under one model or several."""
     from pkmodel import simulation
     from pkmodel.engine import Numerics
     from pkmodel.specs.library import load_model, load_protocol
@@ -170,16 +170,24 @@ def simulate(
     if file is not None and file.suffix not in (".csv", ".parquet", ".png"):
         raise InputError(Problem(str(file), "a file name that ends in .csv, .parquet or .png", "--out"))
     patient = patient_of(weight, age, height, sex, ancestry)
-    result = simulation.simulate(
-        load_protocol(protocol),
-        load_model(model),
-        patient,
-        until=until,
-        every=every,
-        drug=drug.value,
-        strict=strict,
-        numerics=Numerics(engine=engine.value, tolerance=tolerance),
-    )
+    spec = load_protocol(protocol)
+    results = [
+        simulation.simulate(
+            spec,
+            load_model(name),
+            patient,
+            until=until,
+            every=every,
+            drug=drug.value,
+            strict=strict,
+            numerics=Numerics(engine=engine.value, tolerance=tolerance),
+        )
+        for name in model
+    ]
+    if len(results) > 1:
+        several.report(results, file, as_json=as_json)
+        return
+    (result,) = results
     if file is not None:
         _save(result, file)
     if as_json:
