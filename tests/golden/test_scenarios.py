@@ -23,7 +23,10 @@ def found(name: str) -> dict[str, list[int]]:
     result = study.run(load_scenario(name), jobs=2)
     several = {item.arm for item in result.joint_verdicts}
     return {
-        f"{item.rule}/{item.arm}/{item.window}" + (f"/{item.model}" if item.arm in several else ""): [item.n_met, item.n]
+        f"{item.rule}/{item.arm}/{item.window}" + (f"/{item.model}" if item.arm in several else ""): [
+            item.n_met,
+            item.n,
+        ]
         for item in result.results
     }
 
