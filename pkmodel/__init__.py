@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pkmodel.records import simulate_records
     from pkmodel.report import run
     from pkmodel.simulation import Result, simulate
-    from pkmodel.specs.library import load_model, load_population, load_protocol, load_scenario
+    from pkmodel.specs.library import load_effect, load_model, load_population, load_protocol, load_scenario
 
 _HOME = {
     "InputError": "errors",
@@ -24,6 +24,7 @@ _HOME = {
     "Patient": "population",
     "Result": "simulation",
     "Study": "outcome",
+    "load_effect": "specs.library",
     "load_model": "specs.library",
     "load_population": "specs.library",
     "load_protocol": "specs.library",
@@ -39,6 +40,7 @@ __all__ = [
     "Result",
     "RunError",
     "Study",
+    "load_effect",
     "load_model",
     "load_population",
     "load_protocol",

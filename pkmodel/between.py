@@ -41,6 +41,7 @@ class Joint:
 
     rule: Rule
     findings: tuple[Finding, ...]
+    illustrative: bool = False
 
     @property
     def arm(self) -> str:
@@ -66,11 +67,12 @@ class Joint:
     def sentence(self) -> str:
         """In words: ``met under 3 of 5 models (broken under a and b)``."""
         count = len(self.findings)
+        teaching = ", illustrative" if self.illustrative else ""
         if self.verdict != DISAGREE:
-            return f"{self.verdict} under {'both' if count == 2 else f'all {count}'} models"
+            return f"{self.verdict} under {'both' if count == 2 else f'all {count}'} models{teaching}"
         met = len(self.under("met"))
         others = [f"{word} under {listed(named)}" for word in ("broken", "undecided") if (named := self.under(word))]
-        return f"met under {met or 'none'} of {count} models ({'; '.join(others)})"
+        return f"met under {met or 'none'} of {count} models ({'; '.join(others)}){teaching}"
 
     def plain(self) -> dict[str, Any]:
         """Plain data, as in findings.json: the lists of models are lists."""
@@ -104,13 +106,21 @@ class Joint:
         return {key: "; ".join(value) if isinstance(value, list) else value for key, value in self.plain().items()}
 
 
-def joint(rules: Sequence[Rule], results: Sequence[Finding]) -> list[Joint]:
-    """The joint verdict of every rule, arm and window that was judged under more than one model."""
+def joint(rules: Sequence[Rule], results: Sequence[Finding], teaching: Iterable[str] = ()) -> list[Joint]:
+    """The joint verdict of every rule, arm and window that was judged under more than one model.
+
+    ``teaching`` are the ids of rules on illustrative effects, which every sentence about them says.
+    """
     named = {rule.id: rule for rule in rules}
     together: dict[tuple[str, str, str], list[Finding]] = {}
     for found in results:
         together.setdefault((found.rule, found.arm, found.window), []).append(found)
-    return [Joint(named[rule], tuple(several)) for (rule, _, _), several in together.items() if len(several) > 1]
+    shown = set(teaching)
+    return [
+        Joint(named[rule], tuple(several), rule in shown)
+        for (rule, _, _), several in together.items()
+        if len(several) > 1
+    ]
 
 
 @dataclass(frozen=True)
@@ -184,7 +194,7 @@ def ranges(cases: Sequence[Case], answers: Sequence[Mapping[Question, Floats]], 
             unit = _unit(first, question)
             medians = {}
             for case, values in several:
-                factor = units.convert(1.0, unit) / units.convert(1.0, _unit(case, question))
+                factor = units.ratio(_unit(case, question), unit)
                 # A median between two values is their mean, and that of two infinite ones is infinite.
                 medians[case.model.id] = float(np.median(values[question])) * factor
             found.append(Range(arm, question, n, unit, medians))
@@ -192,8 +202,8 @@ def ranges(cases: Sequence[Case], answers: Sequence[Mapping[Question, Floats]], 
 
 
 def _unit(case: Case, question: Question) -> str:
-    output = case.model.outputs[case.model.output(question.output)]
-    return metrics.unit_of(question.metric, output.unit)
+    unit = case.model.observables[case.model.observable(question.output)]
+    return metrics.unit_of(question.metric, unit)
 
 
 def _finite(value: float) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,8 @@ from pkmodel.metrics import Request, Span
 from pkmodel.population import Population
 from pkmodel.specs.library import Arm, Scenario, drug_fraction
 from pkmodel.specs.model import ModelSpec
-from pkmodel.specs.scenario import METRICS, OF_SESSION, WITH_THRESHOLD
+from pkmodel.specs.rule_checks import offered
+from pkmodel.specs.scenario import OF_SESSION, WITH_THRESHOLD
 
 Floats = NDArray[np.float64]
 
@@ -77,8 +79,8 @@ def cases_of(scenario: Scenario, *, all_metrics: bool = False) -> list[Case]:
                         want(request, spans)
             if all_metrics:
                 every = [Span("session", index + 1) for index in range(len(plan))]
-                for name in model.outputs:
-                    for metric in METRICS:
+                for name in model.observables:
+                    for metric in offered(model, name):
                         if metric not in (*WITH_THRESHOLD, "level_at"):
                             want(Request(metric, name), every if metric in OF_SESSION else [*every, Span("course")])
             found.append(
@@ -104,15 +106,27 @@ def _course_warnings(arm: Arm, model: ModelSpec) -> tuple[str, ...]:
     return tuple(f"arm {arm.name}: {sentence}" for sentence in cautions.validity(arm.protocol, model, nobody))
 
 
+def variability_notes(scenario: Scenario, models: Iterable[ModelSpec]) -> list[str]:
+    """What a reader must know of the kinds of variability that were asked for, one sentence each."""
+    said = []
+    for model in models:
+        block = model.variability.between_occasion
+        if scenario.spec.variability.between_occasion and not any(effect.variance for effect in block.effects.values()):
+            said.append(f"{model.id} has no between-occasion variability: its patients are the same in every session")
+    return said
+
+
 def condition(request: Request, span: Span, model: ModelSpec) -> str | None:
     """What sets a metric apart from others of its name: threshold, moment, or window that is no session's."""
     words = []
     if request.threshold is not None:
-        words.append(f"{request.threshold:g} {model.outputs[request.output].unit}")
+        words.append(f"{request.threshold:g} {model.observables[request.output]}".rstrip())
     if request.moment is not None:
         words.append(str(request.moment))
     if span.kind == "between":
         words.append("between sessions")
     if span.kind == "absolute":
         words.append(f"{span.start:g}-{span.end:g} h")
+    if model.illustrative(request.output):
+        words.append("illustrative")
     return ", ".join(words) or None

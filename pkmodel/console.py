@@ -131,8 +131,10 @@ def _findings(found: Study) -> None:
                 row += [f"{100 * item.low:.1f}-{100 * item.high:.1f} %"]
                 row += [] if several else [f"{100 * item.required:g} %"]
                 shown.add_row(*(escape(cell) for cell in row), f"[{_COLOURS[item.verdict]}]{item.verdict}[/]")
+            teaching = any(case.model.illustrative(rule.output) for case in found.cases)
+            said = described(rule) + (" (illustrative)" if teaching else "")
             required = f", required in {100 * rule.share.value:g} %" if several else ""
-            out.print(f"[bold]{rule.id}[/bold]: {escape(described(rule))}, {window}{required}")
+            out.print(f"[bold]{rule.id}[/bold]: {escape(said)}, {window}{required}")
             out.print(shown)
             for arm in dict.fromkeys(item.arm for item in here):
                 if (joint := together.get((rule.id, window, arm))) is not None:
@@ -157,22 +159,33 @@ def _between_models(found: Study) -> None:
         text(f"{what}: {ends[0]} ({low}) to {ends[1]} ({high}){ratio}", indent=2)
 
 
-def sessions(result: Result, rows: Sequence[Mapping[Any, Any]]) -> None:
-    """Print the sessions of one patient: what was given, and how high each output went."""
+def _figures(row: Mapping[Any, Any]) -> dict[str, str]:
+    """How high an output or effect went, and when; or how low, where it falls as levels rise."""
     from pkmodel import units
 
+    if row["peak"] is None:
+        return {"lowest": f"{row['lowest']:.4g}"}
+    found = {"peak": f"{row['peak']:.4g}", "at": units.clock(row["time_of_peak"])}
+    return found | ({} if row["auc"] is None else {"AUC_[x_h]": f"{row['auc']:.4g}"})
+
+
+def sessions(result: Result, rows: Sequence[Mapping[Any, Any]]) -> None:
+    """Print the sessions of one patient: what was given, and how high each output and effect went."""
     text(result.protocol.title if result.protocol else "", bold=True)
     text(f"Model {result.model.id} (evidence: {result.model.evidence}), one patient with typical parameters")
-    for name, unit in zip(result.network.output_names, result.network.output_units, strict=True):
-        out.print(f"[bold]{name}[/bold], {unit}")
+    for name, unit in result.model.observables.items():
+        if name in result.network.effects and all(row["output"] != name for row in rows):
+            text(f"{name}: a formula of levels, shown in tables and pictures")
+            continue
+        note_of = ", illustrative" if result.model.illustrative(name) else ""
+        counted = unit or ("no unit" if result.model.effects[name].turnover else "fraction of maximal effect")
+        out.print(f"[bold]{name}[/bold], {counted}{note_of}")
         shown = [
             {
                 "session": row["session"],
                 "day": f"{row['start_h'] / 24 + 1:g}",
                 "dose_mg": f"{row['dose_mg']:.4g}",
-                "peak": f"{row['peak']:.4g}",
-                "at": units.clock(row["time_of_peak"]),
-                "AUC_[x_h]": f"{row['auc']:.4g}",
+                **_figures(row),
                 "before_dose": f"{row['trough']:.3g}",
                 "phase": row["phase"],
             }
@@ -180,6 +193,8 @@ def sessions(result: Result, rows: Sequence[Mapping[Any, Any]]) -> None:
             if row["output"] == name
         ]
         table(shown, tuple(shown[0]), right=tuple(key for key in shown[0] if key != "phase"))
+    if any(row.get("lowest") is not None for row in rows):
+        text("lowest: the strongest effect, where an effect falls as levels rise.")
     text(f"Times from the start of the session; AUC until the next session (24 h after the last). {NOT_FOR_CARE}")
 
 

@@ -83,7 +83,12 @@ class _Builder:
         """What an effect acts on: the level at its site, or that of the output, mg/L."""
         if driver in effect.sites:
             return self.terms.state(self.position[effect.site_state(name, driver)])
-        return self.names[self.model.output(effect.on[driver])]
+        total, terms = -1, self.terms
+        for output, weight in effect.sources(driver).items():
+            level = self.names[self.model.output(output)]
+            level = level if weight == 1.0 else terms.mul(terms.constant(weight), level)
+            total = level if total < 0 else terms.add(total, level)
+        return total
 
     def _effect(self, name: str, effect: EffectSpec) -> int:
         """The value of an effect in base units, for rates that depend on it."""

@@ -18,7 +18,7 @@ from pkmodel.ink import INK, LIMIT
 from pkmodel.outcome import Study
 from pkmodel.plots import Limit, limits_of
 from pkmodel.specs.model import ModelSpec
-from pkmodel.specs.scenario import Rule
+from pkmodel.specs.scenario import Rule, is_level
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,8 +38,14 @@ def result_figure(result: Result) -> Figure:
     foot = [f"One patient with typical parameters; model {model.id} ({_grade(model)})."]
     foot += [f"Note: {sentence}." for sentence in result.warnings]
     title = result.protocol.title if result.protocol else model.title
-    figure, ((ax,),) = sheet(title, [*foot, NOT_FOR_CARE], rows=1, columns=1, width=10.5, height=3.9, right=0.25)
-    plots.levels(result, ax=ax)
+    units = list(dict.fromkeys(plots.unit_of(model, name) for name in result.network.effects))
+    lines = [*foot, NOT_FOR_CARE]
+    figure, axes = sheet(
+        title, lines, rows=1 + len(units), columns=1, width=10.5, height=3.9 if not units else 3.1, right=0.25
+    )
+    plots.levels(result, ax=axes[0][0])
+    for unit, (ax,) in zip(units, axes[1:], strict=True):
+        plots.effects(result, unit, ax=ax)
     return figure
 
 
@@ -53,12 +59,12 @@ def figures(study: Study) -> dict[str, Figure]:
 
 
 def _bands_figure(study: Study) -> Figure:
-    short = all(case.n_sessions <= 2 for case in study.cases)
     outputs = []
     for case in study.cases:
-        named = [case.model.output(rule.output) for rule in study.scenario.spec.rules]
-        outputs.append(list(dict.fromkeys([case.model.parent, *named])))
-    if short:
+        named = [case.model.observable(rule.output) for rule in study.scenario.spec.rules]
+        outputs.append(list(dict.fromkeys([case.model.parent, *named, *case.model.effects])))
+    # Side by side only where there is room for titles.
+    if all(case.n_sessions <= 2 for case in study.cases) and max(map(len, outputs)) <= 2:
         rows, columns = len(study.cases), max(len(names) for names in outputs)
         places = [(row, column) for row, names in enumerate(outputs) for column in range(len(names))]
     else:
@@ -68,11 +74,13 @@ def _bands_figure(study: Study) -> Figure:
     figure, axes = sheet(title, foot_of(study), rows=rows, columns=columns, width=13.0, height=2.75, legend=True)
     panels = [(case, name) for case, names in zip(study.cases, outputs, strict=True) for name in names]
     tops: dict[str, float] = {}
+    bottoms: dict[str, float] = {}
     for (row, column), (case, name) in zip(places, panels, strict=True):
         ax = plots.bands(study, case.arm.name, name, model=case.model.id, ax=axes[row][column])
-        tops[name] = max(tops.get(name, 0.0), ax.get_ylim()[1])
+        bottom, top = ax.get_ylim()
+        tops[name], bottoms[name] = max(tops.get(name, 0.0), top), min(bottoms.get(name, 0.0), bottom)
     for (row, column), (case, name) in zip(places, panels, strict=True):
-        axes[row][column].set_ylim(0, tops[name])  # one scale for what is to be compared
+        axes[row][column].set_ylim(bottoms[name], tops[name])  # one scale for what is to be compared
         label_limits(axes[row][column], [limit for limit in limits_of(study, case, name) if limit.level < tops[name]])
     used = set(places)
     for row in range(rows):
@@ -128,7 +136,7 @@ def legend(figure: Figure, handles: list[Any]) -> None:
 
 
 def _peaks_figure(study: Study) -> Figure:
-    described = {rule.id: describe(rule) for rule in study.scenario.spec.rules}
+    described = {rule.id: describe(rule) + teaching(study, rule) for rule in study.scenario.spec.rules}
     several = len({case.model.id for case in study.cases}) > 1
     judged: dict[str, list[str]] = {}
     for found in study.results:
@@ -157,7 +165,14 @@ def describe(rule: Rule) -> str:
         what += f" {rule.threshold.text}"
     if rule.at is not None:
         what = f"level {rule.at.text.replace('_', ' ')}"
+    if not is_level(rule.output):
+        what += f" of {rule.output}"
     return f"{rule.id}: {what} {'at most' if rule.upper else 'at least'} {rule.limit.text}"
+
+
+def teaching(study: Study, rule: Rule) -> str:
+    """What is said beside a rule on an illustrative effect."""
+    return " (illustrative)" if any(case.model.illustrative(rule.output) for case in study.cases) else ""
 
 
 def _grade(model: ModelSpec) -> str:

@@ -10,10 +10,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel import metrics, units
+from pkmodel import metrics
 from pkmodel.metrics import Figures, Request, Span
 from pkmodel.specs.model import ModelSpec
-from pkmodel.specs.scenario import Compare, Rule, ScenarioSpec, Window
+from pkmodel.specs.rule_checks import alike
+from pkmodel.specs.scenario import METRICS, Compare, Rule, ScenarioSpec, Window
 
 Floats = NDArray[np.float64]
 Verdict = Literal["met", "broken", "undecided"]
@@ -78,7 +79,7 @@ def judged(rule: Rule, arm: str, model: ModelSpec, window: str, met: int, n: int
         arm=arm,
         model=model.id,
         metric=rule.metric,
-        output=model.output(rule.output),
+        output=model.observable(rule.output),
         window=window,
         limit=rule.limit.number,
         unit=rule.limit.unit.text,
@@ -93,21 +94,21 @@ def judged(rule: Rule, arm: str, model: ModelSpec, window: str, met: int, n: int
 
 
 def request_of(rule: Rule, model: ModelSpec) -> Request:
-    """The metric that a rule looks at, in the unit of the model's output."""
-    name = model.output(rule.output)
+    """The metric that a rule looks at, in the unit of the model's output or effect."""
+    name = model.observable(rule.output)
     threshold = None
     if rule.threshold is not None:
-        threshold = units.convert(rule.threshold.value, model.outputs[name].unit)
+        threshold = rule.threshold.value / model.factor_of(name)
     return Request(rule.metric, name, threshold, rule.at)
 
 
 def requests_of(compare: Compare, rules: list[Rule], model: ModelSpec) -> list[Request]:
     """The metrics of a comparison; thresholds and moments are those of the rules with the same metric."""
-    name = model.output(compare.output)
+    name = model.observable(compare.output)
     found: list[Request] = []
     for metric in compare.metrics:
-        alike = [request_of(rule, model) for rule in rules if rule.metric == metric]
-        found += [Request(metric, name, like.threshold, like.moment) for like in alike] or [Request(metric, name)]
+        similar = [request_of(rule, model) for rule in rules if alike(rule, metric, name, model)]
+        found += [Request(metric, name, like.threshold, like.moment) for like in similar] or [Request(metric, name)]
     return list(dict.fromkeys(found))
 
 
@@ -115,7 +116,8 @@ def requests_of(compare: Compare, rules: list[Rule], model: ModelSpec) -> list[R
 class Question:
     """A metric over a window in the words of the scenario, so that models can be set side by side.
 
-    ``condition`` is the threshold or the moment; ``taken`` says which of several spans counts, None where there is one.
+    ``condition`` is the threshold or the moment, and whether the effect is illustrative; ``taken`` says which of
+    several spans counts, None where there is one.
     """
 
     output: str
@@ -130,9 +132,10 @@ def questions_of(spec: ScenarioSpec, model: ModelSpec, n_sessions: int) -> dict[
     found: dict[Question, tuple[Request, list[Span]]] = {}
 
     def add(output: str, rule: Rule | None, request: Request, window: str, spans: list[Span], upper: bool) -> None:
-        condition = None
-        if rule is not None:
-            condition = rule.threshold.text if rule.threshold is not None else str(rule.at) if rule.at else None
+        words = [rule.threshold.text] if rule is not None and rule.threshold is not None else []
+        words += [str(rule.at)] if rule is not None and rule.at is not None else []
+        words += ["illustrative"] if model.illustrative(request.output) else []
+        condition = ", ".join(words) or None
         taken: Literal["highest", "lowest"] | None = None
         if len(spans) > 1:
             taken = "highest" if upper else "lowest"
@@ -144,8 +147,9 @@ def questions_of(spec: ScenarioSpec, model: ModelSpec, n_sessions: int) -> dict[
     if spec.compare is not None:
         together = [span for spans in spans_of(spec.compare.window, n_sessions).values() for span in spans]
         for request in requests_of(spec.compare, spec.rules, model):
-            alike = (rule for rule in spec.rules if replace(request_of(rule, model), output=request.output) == request)
-            add(spec.compare.output, next(alike, None), request, str(spec.compare.window), together, upper=True)
+            same = (rule for rule in spec.rules if replace(request_of(rule, model), output=request.output) == request)
+            upper = request.metric != "lowest"
+            add(spec.compare.output, next(same, None), request, str(spec.compare.window), together, upper)
     return found
 
 
@@ -180,7 +184,8 @@ def keeps(
 ) -> dict[str, NDArray[np.bool_]]:
     """Which patients (n,) keep a rule, by window; over several spans the worst one counts."""
     request = request_of(rule, model)
-    limit = units.convert(rule.limit.value, metrics.unit_of(rule.metric, model.outputs[request.output].unit))
+    # In hours where it is a time: times and areas have the hour as their base unit.
+    limit = rule.limit.value / (1.0 if METRICS[rule.metric] == "time" else model.factor_of(request.output))
     found = {}
     for label, spans in spans_of(rule.window, n_sessions).items():
         values = np.stack([metrics.evaluate(figures[request.output], span, request) for span in spans])

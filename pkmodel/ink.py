@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++")
-INK, LIMIT = "#222222", "#333333"
+INK, LIMIT, MARK = "#222222", "#333333", "#F0E442"
 #: The range of several models' medians: an area with an edge, so that it is not taken for a band of patients.
 ENVELOPE: dict[str, Any] = {"facecolor": "#ececec", "edgecolor": "#8a8a8a", "linewidth": 0.8}
 

@@ -89,20 +89,24 @@ class Figures:
     """One output of a block of patients over every interval, in the unit of the output, h, and unit x h.
 
     ``start``, ``end``, ``peak``, ``time_of_peak``, ``area`` are (m, n); ``time_above`` and ``first_crossing``
-    are (q, m, n) for the thresholds in ``thresholds``.
+    are (q, m, n) for the thresholds in ``thresholds``. Of an effect ``rest`` (n,) is what it is without drug, and what
+    it has not is None: an area where it is a curve of a level; where that curve falls, a peak and first crossings, but
+    then ``lowest`` (m, n).
     """
 
     bounds: Boundaries
     starts: Floats
     start: Floats
     end: Floats
-    peak: Floats
-    time_of_peak: Floats
-    area: Floats
+    peak: Floats | None
+    time_of_peak: Floats | None
+    area: Floats | None
     thresholds: tuple[float, ...]
     time_above: Floats
-    first_crossing: Floats
+    first_crossing: Floats | None
     moments: tuple[Moment, ...] = ()
+    rest: Floats | None = None
+    lowest: Floats | None = None
 
     def edges(self, span: Span) -> tuple[Ints, Ints]:
         """First interval of a span and the one after its last, per patient (1,) or (n,)."""
@@ -149,13 +153,18 @@ def register(function: Metric) -> Metric:
 @register
 def peak(figures: Figures, span: Span, request: Request) -> Floats:
     """The highest level (n,), in the unit of the output."""
-    return figures.reduce(figures.peak, span, np.max, 0.0)
+    assert figures.peak is not None
+    if figures.rest is None:
+        return figures.reduce(figures.peak, span, np.max, 0.0)
+    highest = figures.reduce(figures.peak, span, np.max, -np.inf)  # an effect may lie below 0
+    return np.where(np.isfinite(highest), highest, figures.rest)
 
 
 @register
 def time_of_peak(figures: Figures, span: Span, request: Request) -> Floats:
     """Hours from the start of the session (or of the course) to the first time that the peak is reached (n,)."""
     highest = peak(figures, span, request)
+    assert figures.time_of_peak is not None
     times = np.where(figures.peak == highest, figures.time_of_peak, np.inf)
     return figures.reduce(times, span, np.min, np.inf) - _origin(figures, span)
 
@@ -163,6 +172,7 @@ def time_of_peak(figures: Figures, span: Span, request: Request) -> Floats:
 @register
 def auc(figures: Figures, span: Span, request: Request) -> Floats:
     """The area under the level (n,), in its unit times hours."""
+    assert figures.area is not None
     return figures.reduce(figures.area, span, np.sum, 0.0)
 
 
@@ -173,8 +183,26 @@ def time_above(figures: Figures, span: Span, request: Request) -> Floats:
 
 
 @register
+def time_below(figures: Figures, span: Span, request: Request) -> Floats:
+    """Hours with the level not above the threshold (n,)."""
+    above = figures.time_above[_threshold(figures, request)]
+    below: Floats = np.maximum(np.diff(figures.bounds.time, axis=0) - above, 0.0)
+    return figures.reduce(below, span, np.sum, 0.0)
+
+
+@register
+def lowest(figures: Figures, span: Span, request: Request) -> Floats:
+    """The lowest value (n,) of an effect that falls as levels rise, in its unit."""
+    assert figures.lowest is not None
+    assert figures.rest is not None
+    least = figures.reduce(figures.lowest, span, np.min, np.inf)
+    return np.where(np.isfinite(least), least, figures.rest)
+
+
+@register
 def first_crossing(figures: Figures, span: Span, request: Request) -> Floats:
     """Hours until the level first exceeds the threshold (n,); infinite where it never does."""
+    assert figures.first_crossing is not None
     times = figures.reduce(figures.first_crossing[_threshold(figures, request)], span, np.min, np.inf)
     return times - _origin(figures, span)
 
@@ -195,8 +223,9 @@ def level_at(figures: Figures, span: Span, request: Request) -> Floats:
 
 
 def _before(figures: Figures, place: Ints) -> Floats:
-    """The level just before a boundary; 0 before the course."""
-    before = np.concatenate([np.zeros((1, figures.end.shape[1])), figures.end])
+    """The level just before a boundary; 0 before the course, or what an effect is without drug."""
+    nothing = np.zeros(figures.end.shape[1]) if figures.rest is None else figures.rest
+    before = np.concatenate([nothing[None], figures.end])
     if place.size == 1:
         place = np.broadcast_to(place, (before.shape[1],))
     level: Floats = np.take_along_axis(before, place[None, :], axis=0)[0]
@@ -219,9 +248,9 @@ def evaluate(figures: Figures, span: Span, request: Request) -> Floats:
 
 def unit_of(metric: str, output_unit: str) -> str:
     """The unit in which a metric of an output is reported."""
-    if metric in ("time_of_peak", "time_above", "first_crossing"):
+    if metric in ("time_of_peak", "time_above", "time_below", "first_crossing"):
         return "h"
     if metric == "auc":
-        mass, _, volume = output_unit.partition("/")
-        return f"{mass}*h/{volume}"
+        mass, over, volume = output_unit.partition("/")
+        return f"{mass}*h{over}{volume}" if mass else "h"
     return output_unit

@@ -44,14 +44,15 @@ def bands_figure(study: Study) -> Figure:
     longest = max(case.n_sessions for case in study.cases)
     columns = next((count for most, count in _COLUMNS if longest <= most), 1)
     columns = min(columns, max(len(arm.models) for arm in study.scenario.arms))
-    outputs = list(dict.fromkeys(["parent", *(rule.output for rule in study.scenario.spec.rules)]))
+    effects = [name for case in study.cases for name in case.model.effects]
+    outputs = list(dict.fromkeys(["parent", *(rule.output for rule in study.scenario.spec.rules), *effects]))
     panels: list[tuple[int, int, Case, str]] = []
     row = -1
     for arm in study.scenario.arms:
         for output in outputs:
-            cases = [case for case in study.cases if case.arm.name == arm.name]
+            cases = [case for case in study.cases if case.arm.name == arm.name and overlay.gives(case, output)]
             panels += [(row + 1 + at // columns, at % columns, case, output) for at, case in enumerate(cases)]
-            row = panels[-1][0]
+            row = panels[-1][0] if cases else row
     title = study.scenario.spec.title
     figure, axes = pages.sheet(
         title,
@@ -63,16 +64,17 @@ def bands_figure(study: Study) -> Figure:
         legend=True,
         between=0.3,
     )
-    tops: dict[tuple[str, str], float] = {}
+    bounds: dict[tuple[str, str], tuple[float, float]] = {}
     for at, column, case, output in panels:
         ax = plots.bands(study, case.arm.name, output, model=case.model.id, ax=axes[at][column])
-        scale = output, case.model.outputs[case.model.output(output)].unit
-        tops[scale] = max(tops.get(scale, 0.0), ax.get_ylim()[1])
+        low, high = bounds.get(_scale(case, output), (0.0, 0.0))
+        bottom, top = ax.get_ylim()
+        bounds[_scale(case, output)] = min(low, bottom), max(high, top)
     for index, (at, column, case, output) in enumerate(panels):
         ax = axes[at][column]
-        name = case.model.output(output)
-        ax.set_ylim(0, tops[output, case.model.outputs[name].unit])
-        limits = [limit for limit in plots.limits_of(study, case, name) if limit.level < ax.get_ylim()[1]]
+        ax.set_ylim(*bounds[_scale(case, output)])  # one scale for what is to be compared
+        every = plots.limits_of(study, case, case.model.observable(output))
+        limits = [limit for limit in every if limit.level < ax.get_ylim()[1]]
         last = index + 1 == len(panels) or panels[index + 1][0] != at
         if last:
             pages.label_limits(ax, limits)
@@ -91,6 +93,11 @@ def bands_figure(study: Study) -> Figure:
     handles.insert(3, Patch(**ENVELOPE, label="medians of all models"))
     pages.legend(figure, handles)
     return figure
+
+
+def _scale(case: Case, output: str) -> tuple[str, str]:
+    """What panels have to share to have one scale."""
+    return output, case.model.observables[case.model.observable(output)]
 
 
 def _head(ax: Axes, case: Case, *, several_arms: bool) -> None:

@@ -75,7 +75,7 @@ def _peaks(study: Study, arm: Arm, ax: Axes) -> None:
     for place, case in enumerate(cases):
         index = list(case.model.outputs).index(case.model.parent)
         table = study.peak_quantiles[study.cases.index(case)][:, index]
-        factor = units.convert(1.0, unit) / units.convert(1.0, case.model.outputs[case.model.parent].unit)
+        factor = units.ratio(case.model.outputs[case.model.parent].unit, unit)
         p5, p25, p50, p75, p95 = table[0] * factor
         colour = overlay.DRUGS[case.model.drug]
         ax.hlines(place, p5, p95, color=colour, linewidth=1.4, zorder=2)
@@ -113,8 +113,9 @@ def _verdicts(study: Study) -> list[str]:
         sentence = together.get((found.rule, found.window, found.arm), f"{found.verdict} under {found.model}")
         said.setdefault((found.rule, found.window), {})[found.arm] = sentence
     named = {rule.id: rule for rule in study.scenario.spec.rules}
+    words = {rule: pages.describe(spec) + pages.teaching(study, spec) for rule, spec in named.items()}
     return [
-        f"{pages.describe(named[rule])} ({window}), required in {100 * named[rule].share.value:g} %:  "
+        f"{words[rule]} ({window}), required in {100 * named[rule].share.value:g} %:  "
         + ";  ".join(f"{arm} {sentence}" for arm, sentence in arms.items())
         for (rule, window), arms in said.items()
     ]

@@ -14,7 +14,7 @@ from pkmodel import population as people
 from pkmodel.errors import InputError, Problem
 from pkmodel.population import Population
 from pkmodel.readout import Link, Readout
-from pkmodel.specs.effect import ONLY, POINTS, EffectSite, EffectSpec
+from pkmodel.specs.effect import ONLY, EffectSite, EffectSpec
 from pkmodel.specs.expressions import Expression
 from pkmodel.specs.model import OUTSIDE, TIME, ModelSpec
 from pkmodel.system import System
@@ -153,32 +153,38 @@ def _effect(network: Network, name: str, effect: EffectSpec) -> Readout:
     model, path, one = network.model, f"effects.{name}", np.ones(network.size)
     states: dict[str, int] = {}
     scale: dict[str, Floats] = {}
-    for driver, output in effect.on.items():
-        index = network.output_names.index(model.output(output))
-        states[driver] = int(network.output_compartment[index])
-        scale[driver] = network.output_scale[index] * float(units.parse_unit(network.output_units[index]).factor)
+    adds: dict[str, str] = {}
+    for driver in effect.on:
+        ke0 = None
         if driver in effect.sites:
             ke0 = _ke0(network, effect.sites[driver], f"{path}.{effect.site_path(driver)}")
             site = network.states.index(effect.site_state(name, driver))
-            network.rates[:, site, states[driver]] += ke0 * scale[driver]
             network.rates[:, site, site] -= ke0
             states[driver], scale[driver] = site, one
-    unit = effect.unit or ""
+        for number, (output, weight) in enumerate(effect.sources(driver).items()):
+            index = network.output_names.index(model.output(output))
+            compartment = int(network.output_compartment[index])
+            factor = float(units.parse_unit(network.output_units[index]).factor)
+            level = network.output_scale[index] * factor * weight
+            if ke0 is not None:
+                network.rates[:, site, compartment] += ke0 * level
+            else:
+                key = f"{driver}+{output}" if number else driver
+                states[key], scale[key] = compartment, level
+                adds |= {key: driver} if number else {}
+    unit = model.observables[name]
     link = formula = None
     if effect.turnover is not None:
         state = network.states.index(name)
         network.initial[:, state] = network.evaluate(effect.turnover.baseline, f"{path}.turnover.baseline")
         network.rates[:, state, state] -= network.evaluate(effect.turnover.kout, f"{path}.turnover.kout", above=True)
-        states, scale = {ONLY: state}, {ONLY: one}
+        states, scale, adds = {ONLY: state}, {ONLY: one}, {}
     elif effect.effect is not None:
         formula = effect.effect
         network.finite(formula, f"{path}.effect", dict.fromkeys(effect.on, np.zeros(network.size)))
-    elif effect.level_of is not None:
-        unit = effect.unit or model.outputs[model.output(effect.level_of)].unit
-    else:
+    elif effect.level_of is None:
         link = _link(network, effect, path)
-    factor = 1.0 if unit == POINTS else float(units.parse_unit(unit).factor)
-    return Readout(name, unit, factor, states, scale, link, formula, network.values)
+    return Readout(name, unit, model.factor_of(name), states, scale, link, formula, network.values, adds)
 
 
 def _ke0(network: Network, site: EffectSite, path: str) -> Floats:

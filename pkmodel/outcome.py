@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pkmodel import between, cautions, findings, metrics
-from pkmodel.cases import Case, condition
+from pkmodel.cases import Case, condition, variability_notes
 from pkmodel.engine import AUTO, Numerics
 from pkmodel.findings import Finding, Question
 from pkmodel.metrics import Request, Span
@@ -40,6 +40,8 @@ class CaseSums:
 
     bands: Counts
     peaks: Counts
+    effects: Counts
+    """(effects, times, sketch.SIGNED): the bands of the effects, which may lie below 0."""
     met: dict[tuple[str, str], int] = field(default_factory=dict)
     outside: dict[str, int] = field(default_factory=dict)
     people: dict[str, int] = field(default_factory=dict)
@@ -49,6 +51,7 @@ class CaseSums:
         """Add the counts of other patients."""
         self.bands += other.bands
         self.peaks += other.peaks
+        self.effects += other.effects
         for rule, count in other.met.items():
             self.met[rule] = self.met.get(rule, 0) + count
         for mine, theirs in ((self.outside, other.outside), (self.people, other.people)):
@@ -101,7 +104,9 @@ class Study:
     @cached_property
     def joint_verdicts(self) -> list[between.Joint]:
         """Every rule judged over all models of an arm, where there are several."""
-        return between.joint(self.scenario.spec.rules, self.results)
+        rules = self.scenario.spec.rules
+        teaching = {rule.id for rule in rules for case in self.cases if case.model.illustrative(rule.output)}
+        return between.joint(rules, self.results, teaching)
 
     @property
     def joint(self) -> pd.DataFrame:
@@ -134,13 +139,18 @@ class Study:
 
     @cached_property
     def level_quantiles(self) -> list[Floats]:
-        """For each case (t, k, 5): quantiles over patients of each output at each time of the grid.
+        """For each case (t, k, 5): quantiles over patients of each output, then effect, at each time of the grid.
 
-        Within 0.4 % of the sample's; see :mod:`pkmodel.core.sketch`.
+        Within 0.4 % of the sample's; see :mod:`pkmodel.core.sketch`. What is smaller than 0.00006 in its unit is 0.
         """
         from pkmodel.core import sketch
 
-        return [sketch.quantiles(sums.bands, np.array(SHARES)) for sums in self.sums]
+        found = []
+        for sums in self.sums:
+            parts = [sketch.quantiles(sums.bands, np.array(SHARES))]
+            parts += [sketch.quantiles(counts, np.array(SHARES))[:, None] for counts in sums.effects]
+            found.append(np.concatenate(parts, axis=1) if len(parts) > 1 else parts[0])
+        return found
 
     @cached_property
     def peak_quantiles(self) -> list[Floats]:
@@ -153,9 +163,10 @@ class Study:
     def band_columns(self) -> Columns:
         """The columns of bands.parquet: one row per arm, model, output and time."""
         columns: Columns = {}
+        illustrative = any(case.model.illustrative(name) for case in self.cases for name in case.model.observables)
         for case, table in zip(self.cases, self.level_quantiles, strict=True):
             starts = np.array([planned.start for planned in case.arm.protocol.plan()])
-            for index, (name, output) in enumerate(case.model.outputs.items()):
+            for index, (name, unit) in enumerate(case.model.observables.items()):
                 part: dict[str, Any] = {
                     "arm": case.arm.name,
                     "model": case.model.id,
@@ -165,8 +176,10 @@ class Study:
                     "output": name,
                     "n": self.n,
                     **{key: table[:, index, k] for k, key in enumerate(QUANTILES)},
-                    "unit": output.unit,
+                    "unit": unit,
                 }
+                if illustrative:
+                    part["note"] = "illustrative" if case.model.illustrative(name) else ""
                 for key, values in part.items():
                     filled = values.tolist() if isinstance(values, np.ndarray) else [values] * case.times.size
                     columns.setdefault(key, []).extend(filled)
@@ -235,7 +248,7 @@ class Study:
             "condition": condition(request, Span("session"), case.model),
             "window": str(compare.window),
             "n": self.n,
-            "unit": metrics.unit_of(request.metric, case.model.outputs[request.output].unit),
+            "unit": metrics.unit_of(request.metric, case.model.observables[request.output]),
         }
 
     def _compared(self, own: Floats, other: Floats) -> dict[str, Any]:
@@ -255,9 +268,8 @@ class Study:
     @property
     def assumptions(self) -> list[str]:
         """Everything assumed, borrowed or derived that this run rests on; what models share is said once."""
-        return cautions.grouped(
-            (model.id, sentence) for model in self.models.values() for sentence in model.assumptions
-        )
+        # By arm too: an effect may be driven in one way where ketamine is given, in another where esketamine is.
+        return cautions.grouped((case.model.id, sentence) for case in self.cases for sentence in case.model.assumptions)
 
     @cached_property
     def warnings(self) -> list[str]:
@@ -271,6 +283,11 @@ class Study:
             said += cautions.of_model(model, people)
         said += cautions.of_patients(flagged, self.n)
         said += cautions.grouped((case.model.id, sentence) for case in self.cases for sentence in case.outside)
+        said += cautions.grouped(
+            (model.id, sentence)
+            for model in self.models.values()
+            for sentence in variability_notes(self.scenario, [model])
+        )
         return list(dict.fromkeys(said))
 
 

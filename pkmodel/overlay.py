@@ -42,14 +42,15 @@ GHOST = "#b5b5b5"
 class Line:
     """The median of an output under one model: ``median`` (t,) in ``unit`` at ``hours`` (t,).
 
-    ``peak`` is the median over patients of the exact peak of the session; NaN where the line is of the whole course.
+    ``peak`` is the median over patients of the exact peak of the session; None where it is not known: of the
+    whole course, and of an effect whose peak no rule asks for.
     """
 
     model: ModelSpec
     hours: Floats
     median: Floats
     unit: str
-    peak: float = float("nan")
+    peak: float | None = None
 
 
 def of_arm(study: Study, arm: str | None) -> list[Case]:
@@ -60,29 +61,42 @@ def of_arm(study: Study, arm: str | None) -> list[Case]:
     return [case for case in study.cases if case.arm.name == (arm if arm is not None else names[0])]
 
 
-def medians(study: Study, arm: str | None = None, output: str = "parent", session: int | None = None) -> list[Line]:
-    """A line for every model of an arm, all in the unit of the first; of one session or of the whole course.
+def gives(case: Case, output: str) -> bool:
+    """Whether a model has an output or effect."""
+    try:
+        case.model.observable(output)
+    except InputError:
+        return False
+    return True
 
+
+def medians(study: Study, arm: str | None = None, output: str = "parent", session: int | None = None) -> list[Line]:
+    """A line for every model of an arm that gives the output or effect, all in the unit of the first of them.
+
+    Of one session, or of the whole course.
     Raises InputError for an unknown arm or output, or a session that the arm does not have.
     """
-    cases = of_arm(study, arm)
+    cases = [case for case in of_arm(study, arm) if gives(case, output)]
+    if not cases:
+        of_arm(study, arm)[0].model.observable(output)  # says what there is
     if session is not None and not 1 <= session <= cases[0].n_sessions:
         raise InputError(Problem(str(session), f"a session from 1 to {cases[0].n_sessions}", path="session"))
     found = []
-    unit = cases[0].model.outputs[cases[0].model.output(output)].unit
+    unit = cases[0].model.observables[cases[0].model.observable(output)]
     for case in cases:
-        name = case.model.output(output)
-        factor = units.convert(1.0, unit) / units.convert(1.0, case.model.outputs[name].unit)
+        name = case.model.observable(output)
+        factor = units.ratio(case.model.observables[name], unit)
         table = study.level_quantiles[study.cases.index(case)]
-        index = list(case.model.outputs).index(name)
+        index = list(case.model.observables).index(name)
         median = table[:, index, _MEDIAN] * factor
         if session is None:
             found.append(Line(case.model, case.times, median, unit))
         else:
             which = case.session_of == session
             # The exact median where a rule or the comparison has asked for it; else the sketch's, within 0.4 %.
-            peak = float(study.peak_quantiles[study.cases.index(case)][session - 1, index, _MEDIAN]) * factor
-            peak = _asked(study, case, output, session, unit) or peak
+            peak = _asked(study, case, output, session, unit)
+            if peak is None and name in case.model.outputs:
+                peak = float(study.peak_quantiles[study.cases.index(case)][session - 1, index, _MEDIAN]) * factor
             found.append(Line(case.model, case.times[which] - case.times[which][0], median[which], unit, peak))
     return found
 
@@ -92,13 +106,13 @@ def _asked(study: Study, case: Case, output: str, session: int, unit: str) -> fl
     for item in study.model_ranges:
         asked = item.question
         if (item.arm, asked.output, asked.metric) == (case.arm.name, output, "peak") and asked.window in windows:
-            return item.medians[case.model.id] * units.convert(1.0, unit) / units.convert(1.0, item.unit)
+            return item.medians[case.model.id] * units.ratio(item.unit, unit)
     return None
 
 
 def stated(case: Case, output: str) -> str:
     """An output in words that every model understands: ``parent`` for the drug itself, whatever it is called."""
-    return "parent" if case.model.output(output) == case.model.parent else output
+    return "parent" if case.model.observable(output) == case.model.parent else output
 
 
 def envelope(lines: list[Line]) -> tuple[Floats, Floats]:
@@ -115,7 +129,7 @@ def marks_of(study: Study, arm: str, session: int | None, output: str) -> list[M
         for mark in study.scenario.spec.marks
         if mark.arm in (None, arm)
         and session in (None, mark.session)
-        and model.output(mark.output) == model.output(output)
+        and model.output(mark.output) == model.observable(output)
     ]
 
 
@@ -159,8 +173,9 @@ def models_overlay(
         if sampling in (None, mark.sampling or sampling)
     ]
     levels = [units.convert(mark.level.value, unit) for mark in marks]
+    floor = min(0.0, *(1.12 * float(line.median.min()) for line in every))  # an effect may lie below 0
     ax.set_xlim(0, hours[-1])
-    ax.set_ylim(0, 1.12 * max([*(float(line.median.max()) for line in every), *levels]))
+    ax.set_ylim(floor, 1.12 * max([*(float(line.median.max()) for line in every), *levels]) or 1.0)
     planned = case.arm.protocol.plan()[session - 1]
     if planned.over:
         ax.plot((0, planned.over), (0.012, 0.012), transform=ax.get_xaxis_transform(), color=INK, linewidth=4, zorder=4)
@@ -198,14 +213,14 @@ def results_overlay(results: Sequence[Result], *, ax: Axes | None = None) -> Axe
     lines = []
     for result in results:
         model = result.model
-        factor = units.convert(1.0, unit) / units.convert(1.0, model.outputs[model.parent].unit)
+        factor = units.ratio(model.outputs[model.parent].unit, unit)
         level = result.level()[0] * factor
         line = Line(model, result.time / scale, level, unit, float(level.max()))
         look: dict[str, Any] = {"color": DRUGS[model.drug], "linestyle": DASHES[model.sampling], "linewidth": 1.5}
         ax.plot(line.hours, level, **look)
         lines.append(line)
     ax.set_xlim(0, first.until / scale)
-    ax.set_ylim(0, 1.12 * max(line.peak for line in lines) or 1.0)
+    ax.set_ylim(0, 1.12 * max(float(line.median.max()) for line in lines) or 1.0)
     ax.set_xlabel(f"{'days' if scale > 1 else 'hours'} from the start of the course", fontsize=9.5)
     ax.set_ylabel(f"parent drug [{unit}]", fontsize=10)
     tidy(ax)
@@ -227,7 +242,8 @@ def name_lines(lines: list[Line], ax: Axes) -> None:
     for line, end, y in zip(lines, ends, apart(ends, 0.165 / inches * top, top), strict=True):
         colour = DRUGS[line.model.drug]
         ax.annotate(
-            f"{line.peak:.3g}  {line.model.id}" + (" (children)" if group_of(line.model) == "children" else ""),
+            ("" if line.peak is None else f"{line.peak:.3g}  ")
+            + f"{line.model.id}{' (children)' if group_of(line.model) == 'children' else ''}",
             (1.0, end),
             (1.045, y),
             xycoords=("axes fraction", "data"),
@@ -251,10 +267,11 @@ def name_lines(lines: list[Line], ax: Axes) -> None:
 
 def _bracket(lines: list[Line], ax: Axes) -> list[tuple[float, float, str]]:
     """A bracket from the lowest to the highest median peak; the answer is what to write of it."""
-    if len(lines) < 2:
+    peaks = [line.peak for line in lines if line.peak is not None]
+    if len(lines) < 2 or len(peaks) < len(lines):
         return []
-    low, high = min(line.peak for line in lines), max(line.peak for line in lines)
-    highest = max(lines, key=lambda line: line.peak)
+    low, high = min(peaks), max(peaks)
+    highest = lines[peaks.index(high)]
     x = float(highest.hours[highest.median.argmax()] + 0.03 * highest.hours[-1])
     ax.errorbar([x], [low], yerr=[[0.0], [high - low]], color=INK, linewidth=1.2, capsize=4, fmt="none", zorder=5)
     text = f"median peaks {low:.3g} to {high:.3g} {lines[0].unit}"

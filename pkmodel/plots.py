@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,10 +17,11 @@ from numpy.typing import NDArray
 from pkmodel import units
 from pkmodel.cases import Case
 from pkmodel.errors import InputError, Problem, unknown_name
-from pkmodel.ink import COLOURS, ENVELOPE, HATCHES, INK, LIMIT, pale, tidy
+from pkmodel.ink import COLOURS, ENVELOPE, HATCHES, INK, LIMIT, MARK, pale, tidy
 from pkmodel.outcome import Study
 from pkmodel.overlay import envelope, marks_of, medians, stated
 from pkmodel.overlay import models_overlay as models_overlay
+from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.scenario import METRICS, Rule
 
 if TYPE_CHECKING:
@@ -52,15 +54,35 @@ def limits_of(study: Study, case: Case, output: str) -> list[Limit]:
     found = []
     for rule in study.scenario.spec.rules:
         level = rule.threshold or (rule.limit if METRICS[rule.metric] == "concentration" else None)
-        if level is None or case.model.output(rule.output) != output:
+        if level is None or case.model.observable(rule.output) != output:
             continue
         first, last = (rule.window.first, rule.window.last) if rule.window.kind == "sessions" else (1, case.n_sessions)
-        found.append(Limit(rule, units.convert(level.value, case.model.outputs[output].unit), first, last))
+        found.append(Limit(rule, level.value / case.model.factor_of(output), first, last))
     return found
 
 
+def unit_of(model: ModelSpec, name: str) -> str:
+    """What an output or effect is counted in, as axes say it; and that an effect is illustrative."""
+    bare = "fraction of maximal effect" if name in model.effects and model.effects[name].turnover is None else "no unit"
+    return (model.observables[name] or bare) + (", illustrative" if model.illustrative(name) else "")
+
+
+def mark_bands(model: ModelSpec, name: str, ax: Axes) -> None:
+    """Shade the ranges of levels that a model marks on an output, as far as the axis reaches; with their names."""
+    bottom, top = ax.get_ylim()
+    for title, band in model.bands.items():
+        factor = model.factor_of(name)
+        low, high = (end / factor for end in band.band)
+        if model.output(band.on) != name or low >= top:
+            continue
+        ax.axhspan(max(low, bottom), min(high, top), color=MARK, alpha=0.16, linewidth=0, zorder=0)
+        text = title + (", illustrative" if band.illustrative else "")
+        ax.text(0.995, max(low, bottom), text, transform=ax.get_yaxis_transform(), fontsize=8, ha="right", va="bottom")
+    ax.set_ylim(bottom, top)
+
+
 def bands(study: Study, arm: str, output: str = "parent", *, model: str | None = None, ax: Axes | None = None) -> Axes:
-    """Median and quantile bands of an output over the sessions of one arm, with the limits that rules set.
+    """Median and quantile bands of an output or effect over the sessions of one arm, with the limits that rules set.
 
     The time axis is broken between sessions, so that a course of weeks still shows what happens in an hour. Where the
     arm runs on several models, a grey area behind holds the range of their medians. Published marks of the scenario
@@ -69,7 +91,7 @@ def bands(study: Study, arm: str, output: str = "parent", *, model: str | None =
     Raises InputError for an unknown arm or output.
     """
     case = _case(study, arm, model)
-    name = case.model.output(output)
+    name = case.model.observable(output)
     ax = ax if ax is not None else Figure(figsize=(12, 3.4)).add_subplot()
     colour = COLOURS[[other.name for other in study.scenario.arms].index(arm) % len(COLOURS)]
     span = study.scenario.spec.observe.span.value
@@ -80,11 +102,11 @@ def bands(study: Study, arm: str, output: str = "parent", *, model: str | None =
     starts = np.array([planned.start for planned in plan])
     gaps = np.flatnonzero(np.diff(case.session_of)) + 1
     hours = _broken(case.times - starts[case.session_of - 1] + (case.session_of - 1) * pitch, gaps)
-    table = study.level_quantiles[study.cases.index(case)][:, list(case.model.outputs).index(name)]
+    table = study.level_quantiles[study.cases.index(case)][:, list(case.model.observables).index(name)]
     p5, p25, p50, p75, p95 = (_broken(column, gaps) for column in table.T)
     if len(case.arm.models) > 1:
         lines = medians(study, arm, stated(case, output))
-        factor = units.convert(1.0, case.model.outputs[name].unit) / units.convert(1.0, lines[0].unit)
+        factor = units.ratio(lines[0].unit, case.model.observables[name])
         low, high = (_broken(edge * factor, gaps) for edge in envelope(lines))
         ax.fill_between(hours, low, high, **ENVELOPE)
     ax.fill_between(hours, p5, p95, color=colour, alpha=0.20, linewidth=0)
@@ -126,10 +148,12 @@ def bands(study: Study, arm: str, output: str = "parent", *, model: str | None =
         else:
             across = ((limit.first - 1) * pitch, (limit.last - 1) * pitch + span)
             ax.plot(across, (limit.level, limit.level), color=LIMIT, linewidth=1.2, linestyle=style)
-    ax.set_ylim(0, max([highest, *near]) * 1.2)
+    # An effect may lie below 0, or be 0 throughout.
+    ax.set_ylim(min(0.0, 1.2 * float(table[:, 0].min())), max([highest, *near]) * 1.2 or 1.0)
+    mark_bands(case.model, name, ax)
     ax.set_xlim(-0.02 * pitch, len(plan) * pitch - span * _GAP + 0.02 * pitch)
     _session_ticks(ax, [planned.start for planned in plan], pitch, span)
-    ax.set_ylabel(f"{name} [{case.model.outputs[name].unit}]", fontsize=10)
+    ax.set_ylabel(_wrapped(f"{name} [{unit_of(case.model, name)}]"), fontsize=10)
     ax.set_title(f"{arm}: {case.arm.protocol.title}", loc="left", fontsize=10.5, fontweight="bold")
     tidy(ax)
     return ax
@@ -232,8 +256,7 @@ def session_peaks(study: Study, output: str = "parent", *, model: str | None = N
 def levels(result: Result, *, ax: Axes | None = None) -> Axes:
     """Levels of every output of one simulated patient over time, with the doses given marked under the curves."""
     ax = ax if ax is not None else Figure(figsize=(10, 4.6)).add_subplot()
-    days = result.until > 96
-    scale = 24.0 if days else 1.0
+    scale = 24.0 if result.until > 96 else 1.0
     for index, (name, unit) in enumerate(zip(result.network.output_names, result.network.output_units, strict=True)):
         style = ("-", "--", "-.", ":")[index % 4]
         ax.plot(
@@ -244,6 +267,32 @@ def levels(result: Result, *, ax: Axes | None = None) -> Axes:
             linewidth=1.5,
             label=f"{name} [{unit}]",
         )
+    mark_given(result, ax, scale)
+    ax.set_ylabel(f"level [{result.network.output_units[0]}]", fontsize=10)
+    ax.set_ylim(0, ax.get_ylim()[1] * 1.15)
+    mark_bands(result.model, result.model.parent, ax)
+    return ax
+
+
+def effects(result: Result, unit: str, *, ax: Axes | None = None) -> Axes:
+    """The effects of one simulated patient that are counted in ``unit`` (as :func:`unit_of` says it) over time."""
+    ax = ax if ax is not None else Figure(figsize=(10, 4.6)).add_subplot()
+    scale = 24.0 if result.until > 96 else 1.0
+    names = [name for name in result.network.effects if unit_of(result.model, name) == unit]
+    low = 0.0
+    for index, name in enumerate(names):
+        style, level = ("-", "--", "-.", ":")[index % 4], result.level(name)[0]
+        label = name + (" (illustrative)" if result.model.illustrative(name) else "")
+        ax.plot(result.time / scale, level, style, color=COLOURS[index % len(COLOURS)], linewidth=1.5, label=label)
+        low = min(low, float(level.min()))
+    mark_given(result, ax, scale)
+    ax.set_ylabel(_wrapped(unit), fontsize=10)
+    ax.set_ylim(1.15 * low, max(ax.get_ylim()[1], 0.0) * 1.15 or 1.0)
+    return ax
+
+
+def mark_given(result: Result, ax: Axes, scale: float) -> None:
+    """Mark the doses given under the curves of one patient, and set out the axis of time and the legend."""
     along = ax.get_xaxis_transform()
     shown = [given for given in result.schedule.sessions if given.planned.start <= result.until]
     for given in shown:
@@ -259,13 +308,16 @@ def levels(result: Result, *, ax: Axes | None = None) -> Axes:
                 va="top",
                 rotation=90 if len(shown) > 6 else 0,
             )
-    ax.set_xlabel("days from the start of the course" if days else "hours from the start of the course", fontsize=9.5)
-    ax.set_ylabel(f"level [{result.network.output_units[0]}]", fontsize=10)
+    unit = "days" if scale > 1 else "hours"
+    ax.set_xlabel(f"{unit} from the start of the course", fontsize=9.5)
     ax.set_xlim(-0.01 * result.until / scale, result.until / scale)
-    ax.set_ylim(0, ax.get_ylim()[1] * 1.15)
     ax.legend(frameon=False, fontsize=9, ncols=4, loc="lower right", bbox_to_anchor=(1.0, 1.0))
     tidy(ax)
-    return ax
+
+
+def _wrapped(text: str, width: int = 30) -> str:
+    """A label of an axis in lines that fit beside a panel."""
+    return text if len(text) <= width else "\n".join(textwrap.wrap(text, width, break_long_words=False))
 
 
 def _case(study: Study, arm: str, model: str | None) -> Case:

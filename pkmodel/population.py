@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from pkmodel.specs.covariance import factor
 from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.parameter import Parameter
 from pkmodel.specs.population import CORRELATED, PLAUSIBLE, PLAUSIBLE_TEXT, Distribution, PopulationSpec
+from pkmodel.specs.variability import Block
 
 Floats = NDArray[np.float64]
 
@@ -84,12 +85,14 @@ class Population:
 
     ``covariates`` holds age (y), weight (kg), height (cm), female (0 or 1), ancestry (index into
     ``fields.ANCESTRIES``), cyp2b6_activity and hepatic_impairment. ``first`` is the number of the first patient.
+    ``etas`` (n,) are the effects of a patient, ``kappas`` (s, n) those of each of its sessions, by the parameter.
     """
 
     first: int
     size: int
     covariates: Mapping[str, Floats]
     etas: Mapping[str, Floats] = field(default_factory=dict)
+    kappas: Mapping[str, Floats] = field(default_factory=dict)
 
     def values(self) -> dict[str, Floats]:
         """The covariates as the names that expressions use (``asian`` holds for Japanese patients too)."""
@@ -170,20 +173,41 @@ def _invert(distribution: Distribution, z: Floats, female: Floats) -> Floats:
 
 def sample_effects(population: Population, model: ModelSpec, seed: int) -> Population:
     """Add the model's between-subject random effects; patients share them by name across arms and models."""
-    block = model.variability.between_subject
+    drawn = _effects(model.variability.between_subject, seed, "eta/{}", population)
+    return replace(population, etas=drawn) if drawn else population
+
+
+def sample_occasions(population: Population, model: ModelSpec, seed: int, sessions: int) -> Population:
+    """Add the model's between-occasion effects for the first ``sessions`` sessions of a course.
+
+    Each session of each parameter has a stream of its own, so that more sessions, or arms that share some of them,
+    reshuffle nothing. A model whose effects all have a variance of 0 draws none.
+    """
+    block = model.variability.between_occasion
+    if not any(effect.variance for effect in block.effects.values()):
+        return population
+    per_session = [_effects(block, seed, f"kappa/{{}}/{index + 1}", population) for index in range(sessions)]
+    varying = [name for name in per_session[0] if block.effects[block.effects[name].eta or name].variance]
+    return replace(population, kappas={name: np.stack([kappas[name] for kappas in per_session]) for name in varying})
+
+
+def _effects(block: Block, seed: int, stream_name: str, population: Population) -> dict[str, Floats]:
+    """The effects (n,) of a block, by the name of the parameter."""
     names, lower = factor(block)
     if not names:
-        return population
-    z = np.stack([normals(seed, f"eta/{name}", population.first, population.size) for name in names])
+        return {}
+    z = np.stack([normals(seed, stream_name.format(name), population.first, population.size) for name in names])
     drawn = dict(zip(names, lower @ z, strict=True))
     for name, effect in block.effects.items():
         if effect.eta is not None:
             drawn[name] = drawn[effect.eta]
-    return Population(population.first, population.size, population.covariates, drawn)
+    return drawn
 
 
-def parameters(model: ModelSpec, population: Population) -> dict[str, Floats]:
-    """The parameters of every patient (n,), in base units: typical value, covariates, random effect.
+def parameters(model: ModelSpec, population: Population, session: int | None = None) -> dict[str, Floats]:
+    """The parameters of every patient (n,), in base units: typical value, covariates, random effects.
+
+    With ``session`` (from 1) they are those of its occasion, without it those of the patient over all occasions.
 
     Raises
     ------
@@ -198,6 +222,9 @@ def parameters(model: ModelSpec, population: Population) -> dict[str, Floats]:
         if name in population.etas:
             transform = model.variability.between_subject.effects[name].transform
             individual = _with_effect(individual, population.etas[name], transform)
+        if session is not None and name in population.kappas:
+            transform = model.variability.between_occasion.effects[name].transform
+            individual = _with_effect(individual, population.kappas[name][session - 1], transform)
         refuse_impossible(model, name, individual, population)
         found[name] = individual
     return found

@@ -36,7 +36,8 @@ class Readout:
     """An effect of every patient, in ``unit``.
 
     ``states`` are the numbers of the states that it is read off, by the name of the driver, and ``scale`` (n,) turns
-    each into mg/L (or, for a turnover, is 1). Without a ``link`` or a ``formula`` the effect is the state itself.
+    each into mg/L (or, for a turnover, is 1). ``adds`` names states whose level adds to that of a driver. Without a
+    ``link`` or a ``formula`` the effect is the state itself.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Readout:
     link: Link | None = None
     formula: Expression | None = None
     values: Mapping[str, Floats] = field(default_factory=dict)
+    adds: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def state(self) -> int:
@@ -57,6 +59,8 @@ class Readout:
     def of(self, states: Floats) -> Floats:
         """The effect (n, t) at states (n, t, s), in its unit."""
         levels = {name: states[:, :, index] * self.scale[name][:, None] for name, index in self.states.items()}
+        for name, driver in self.adds.items():
+            levels[driver] = levels[driver] + levels.pop(name)
         if self.formula is not None:
             fixed = {name: array[:, None] for name, array in self.values.items()}
             effect: Floats = np.broadcast_to(self.formula.evaluate({**fixed, **levels}), states.shape[:2])

@@ -23,6 +23,7 @@ from pkmodel.engine import AUTO, Numerics
 from pkmodel.errors import InputError, Problem, RunError
 from pkmodel.findings import COLUMNS
 from pkmodel.outcome import Study
+from pkmodel.specs.attach import described
 from pkmodel.specs.library import Scenario, load_scenario
 from pkmodel.study import Progress
 
@@ -152,6 +153,8 @@ def _workplace(out: Path) -> Iterator[Path]:
 def findings_json(study: Study) -> dict[str, Any]:
     """The findings with what is needed to read them, as plain data."""
     spec = study.scenario.spec
+    models = {case.model.id: case.model for case in study.cases}
+    effects = {name: described(model) for name, model in models.items() if model.effects or model.bands}
     return {
         "title": spec.title,
         "question": spec.question,
@@ -168,6 +171,7 @@ def findings_json(study: Study) -> dict[str, Any]:
             "only, neither the spread between patients nor simulation error",
             "ranges": [item.plain() for item in study.model_ranges],
         },
+        **({"effects": effects} if effects else {}),
         "assumptions": study.assumptions,
         "warnings": study.warnings,
     }

@@ -6,7 +6,7 @@ of the route with their fraction, lag and zero-order release.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -144,20 +144,29 @@ class EventList:
         )
 
 
-def build(protocol: ProtocolSpec, network: Network, *, fraction_of_drug: float = 1.0) -> Schedule:
+def build(
+    protocol: ProtocolSpec,
+    network: Network,
+    *,
+    fraction_of_drug: float = 1.0,
+    occasions: Sequence[Network] | None = None,
+) -> Schedule:
     """Resolve a protocol for the patients and the model of ``network``.
 
     Parameters
     ----------
     fraction_of_drug
         The part of every dose that the model sees: 0.5 for the S half of a racemate.
+    occasions
+        the network of each session, whose fraction, lag and release are those of its doses, where they differ from
+        one to the next (:mod:`pkmodel.occasions`).
 
     Raises
     ------
     InputError
         where the model lacks the route, a covariate is missing, or a dose cannot be given.
     """
-    sessions, deliveries = given(protocol, network, fraction_of_drug=fraction_of_drug)
+    sessions, deliveries = given(protocol, network, fraction_of_drug=fraction_of_drug, occasions=occasions)
     events = EventList(network.size)
     for delivery in deliveries:
         events.deliver(delivery)
@@ -165,14 +174,19 @@ def build(protocol: ProtocolSpec, network: Network, *, fraction_of_drug: float =
 
 
 def given(
-    protocol: ProtocolSpec, network: Network, *, fraction_of_drug: float = 1.0
+    protocol: ProtocolSpec,
+    network: Network,
+    *,
+    fraction_of_drug: float = 1.0,
+    occasions: Sequence[Network] | None = None,
 ) -> tuple[list[GivenSession], list[Delivery]]:
     """The sessions of a protocol as they are given, and every dose down every path; see :func:`build`."""
     sessions: list[GivenSession] = []
     deliveries: list[Delivery] = []
     for planned in protocol.plan():
         session = _dose_of(planned, network.values, network.size)
-        deliveries += _deliver(session, network, fraction_of_drug)
+        of_session = network if occasions is None else occasions[planned.index - 1]
+        deliveries += _deliver(session, of_session, fraction_of_drug)
         if sessions and (sessions[-1].end > planned.start).any():
             found = f"session {planned.index} before the end of session {planned.index - 1}"
             raise InputError(Problem(found, "sessions that do not overlap", planned.place, "protocol"))

@@ -10,17 +10,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel import cautions, engine, metrics, network, schedule, units
+from pkmodel import cautions, effect_figures, engine, metrics, occasions, units
 from pkmodel.core import kinds
 from pkmodel.engine import AUTO, Numerics
 from pkmodel.errors import InputError, Problem, shown
 from pkmodel.metrics import Figures, Request, Span
 from pkmodel.network import Network
+from pkmodel.occasions import Course
 from pkmodel.population import Patient, Population
 from pkmodel.schedule import Schedule
-from pkmodel.specs.library import DrugMode, drug_fraction, load_model, load_protocol
+from pkmodel.specs.attach import attach
+from pkmodel.specs.effect_file import EffectFile
+from pkmodel.specs.library import DrugMode, drug_fraction, given_drug, load_model, load_protocol
+from pkmodel.specs.loading import Source
 from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.protocol import ProtocolSpec
+from pkmodel.specs.rule_checks import offered
 from pkmodel.specs.scenario import Moment
 
 if TYPE_CHECKING:
@@ -38,7 +43,8 @@ class Result:
 
     ``time`` is (t,) h from the start of the course; ``amounts`` is (n, t, s) mg in the model's compartments, and what
     the other states of the network hold (effect sites mg/L, turnovers in the unit of their effect).
-    ``warnings`` says what a reader must know: who is outside the model's range, what is assumed.
+    ``warnings`` says what a reader must know: who is outside the model's range, what is assumed. ``course`` is there
+    where parameters differ between occasions; ``network`` then holds those of the patients over all occasions.
     """
 
     network: Network
@@ -49,6 +55,7 @@ class Result:
     protocol: ProtocolSpec | None = None
     until: float = field(default=0.0)
     numerics: Numerics = AUTO
+    course: Course | None = None
 
     @property
     def model(self) -> ModelSpec:
@@ -63,26 +70,26 @@ class Result:
     @property
     def methods(self) -> NDArray[np.str_]:
         """What integrated each patient (n,): ``propagator``, ``explicit`` or ``stiff``."""
+        if self.course is not None:
+            return self.course.methods(float(self.time[-1]))
         return engine.methods(self.network.system, self.schedule.events, float(self.time[-1]), self.numerics)
 
     def level(self, output: str = "parent") -> Floats:
         """(n, t) levels of an output, or an effect, in its unit."""
-        if output in self.network.effects:
-            return self.network.effects[output].of(self.amounts)
-        index = self.network.output_names.index(self.model.output(output))
-        compartment = self.network.output_compartment[index]
-        levels: Floats = self.amounts[:, :, compartment] * self.network.output_scale[index][:, None]
-        return levels
+        if self.course is None:
+            return _level(self.network, self.amounts, output)
+        parts = [_level(of.network, self.amounts[:, part], output) for of, part in self.course.parts(self.time)]
+        return np.concatenate(parts, axis=1)
 
     def to_pandas(self, wide: bool = False) -> pd.DataFrame:
         """A table: subject, time_h, output, value, unit; or, ``wide``, subject, time_h and a column per output.
 
+        Effects stand among the outputs; where one of them is illustrative, a column ``note`` of the long table says so.
         ``attrs`` of the table holds the units of a wide one, and what a reader must know (``warnings``).
         """
         import pandas as pd
 
-        units_of = dict(zip(self.network.output_names, self.network.output_units, strict=True))
-        units_of |= {name: effect.unit for name, effect in self.network.effects.items()}
+        units_of = self.model.observables
         count, points = self.network.size, self.time.size
         subject = np.repeat(np.arange(1, count + 1) + self.network.population.first, points)
         head = {"subject": subject, "time_h": np.tile(self.time, count)}
@@ -95,22 +102,37 @@ class Result:
                 for name, unit in units_of.items()
             ]
             table = pd.concat(parts, ignore_index=True)
+            if any(map(self.model.illustrative, units_of)):
+                table["note"] = ["illustrative" if self.model.illustrative(name) else "" for name in table["output"]]
         table.attrs["warnings"] = list(self.warnings)
         return table
 
     def sessions(self) -> pd.DataFrame:
-        """A line per subject, session and output: dose given, exact peak, its time, and area until the next session."""
+        """A line per subject, session and output: dose given, exact peak, its time, and area until the next session.
+
+        An effect has a line where it follows one state. What it has not (an area, where it is a curve of a level) is
+        NaN; where it falls as levels rise, that is its peak too, and a column ``lowest`` has its strongest.
+        """
         import pandas as pd
 
         last = max(self.until - float(self.schedule.starts[-1]), metrics.LAST_WINDOW)
-        figures = course_figures(self.network, self.schedule, last=last, numerics=self.numerics)
+        has = {name: offered(self.model, name) for name in self.model.observables}
+        effects = [name for name in self.model.effects if has[name]]
+        figures = course_figures(
+            self.network, self.schedule, last=last, numerics=self.numerics, effects=effects, course=self.course
+        )
+        columns = ["peak", "time_of_peak", "auc", "trough"]
+        columns += ["lowest"] if any("lowest" in has[name] for name in figures) else []
         rows = []
         for index, session in enumerate(self.schedule.sessions):
             span = Span("session", index + 1)
-            for name, unit in zip(self.network.output_names, self.network.output_units, strict=True):
+            for name in figures:
+                nothing = np.full(self.network.size, np.nan)
                 found = {
                     metric: metrics.evaluate(figures[name], span, Request(metric, name))
-                    for metric in ("peak", "time_of_peak", "auc", "trough")
+                    if metric in has[name]
+                    else nothing
+                    for metric in columns
                 }
                 for patient in range(self.network.size):
                     rows.append(
@@ -122,10 +144,22 @@ class Result:
                             "dose_mg": session.given[patient],
                             "output": name,
                             **{metric: values[patient] for metric, values in found.items()},
-                            "unit": unit,
+                            "unit": self.model.observables[name],
                         }
                     )
-        return pd.DataFrame(rows)
+        table = pd.DataFrame(rows)
+        if any(map(self.model.illustrative, figures)):
+            table["note"] = ["illustrative" if self.model.illustrative(name) else "" for name in table["output"]]
+        return table
+
+
+def _level(net: Network, amounts: Floats, output: str) -> Floats:
+    """(n, t) levels of an output, or an effect, at amounts (n, t, s), in its unit."""
+    if output in net.effects:
+        return net.effects[output].of(amounts)
+    index = net.output_names.index(net.model.output(output))
+    levels: Floats = amounts[:, :, net.output_compartment[index]] * net.output_scale[index][:, None]
+    return levels
 
 
 def simulate(
@@ -138,6 +172,7 @@ def simulate(
     drug: DrugMode = "match",
     strict: bool = False,
     numerics: Numerics = AUTO,
+    effects: Sequence[EffectFile | Source] = (),
 ) -> Result:
     """Simulate a protocol.
 
@@ -146,7 +181,8 @@ def simulate(
     protocol, model
         loaded ones, or their names or paths.
     patient
-        a :class:`Patient`, or a sampled population.
+        a :class:`Patient`, or a sampled population; with effects of occasions
+        (:func:`pkmodel.population.sample_occasions`) each session has parameters of its own.
     until
         how long from the start of the course; without it until 24 h after the start of the last session.
     every
@@ -157,11 +193,13 @@ def simulate(
         refuse a patient or course outside of what the model is valid for, instead of warning.
     numerics
         the engine and its tolerance; by default the exact one where the model is linear.
+    effects
+        loaded ones, or their names or paths, to attach to the model; see :func:`pkmodel.specs.attach.attach`.
 
     Raises
     ------
     InputError
-        where drug, route, units or covariates do not fit.
+        where drug, route, units, covariates or an effect do not fit.
     RunError
         where a solver gives up, with what to do.
     """
@@ -169,6 +207,7 @@ def simulate(
     model = model if isinstance(model, ModelSpec) else load_model(model)
     population = patient.population() if isinstance(patient, Patient) else patient
     fraction, warnings = drug_fraction(protocol, model, drug)
+    model = attach(model, effects, given=given_drug(protocol, model, drug))
     outside = cautions.validity(protocol, model, population)
     if strict and outside:
         raise InputError(
@@ -180,14 +219,14 @@ def simulate(
         raise InputError(
             Problem(f"a point every {every} for {span:g} h", f"at most {MAX_POINTS:,} points", path="every")
         )
-    net = network.build(model, population)
-    plan = schedule.build(protocol, net, fraction_of_drug=fraction)
+    net, plan, course = occasions.treat(model, population, protocol, fraction, numerics)
     time: Floats = step * np.arange(int(np.floor(span / step * (1 + 1e-12))) + 1, dtype=np.float64)
     if time[-1] < span * (1 - 1e-12):
         time = np.append(time, span)
     told = cautions.of_model(model, cautions.ages(population))
     said = (*warnings, *told, *outside, *model.assumptions)
-    return Result(net, plan, time, amounts_at(net, plan, time, numerics), said, protocol, span, numerics)
+    amounts = amounts_at(net, plan, time, numerics) if course is None else course.amounts(time)
+    return Result(net, plan, time, amounts, said, protocol, span, numerics, course)
 
 
 def _positive(text: str, name: str) -> float:
@@ -215,23 +254,40 @@ def course_figures(
     spans: Sequence[Span] = (),
     last: float = metrics.LAST_WINDOW,
     numerics: Numerics = AUTO,
+    effects: Sequence[str] = (),
+    course: Course | None = None,
 ) -> dict[str, Figures]:
-    """Exact figures of every output over the intervals of a course, by the name of the output.
+    """Exact figures of every output, and of these effects, over the intervals of a course, by name.
 
-    ``thresholds`` are levels in the unit of the output they belong to.
+    ``thresholds`` are levels in the unit of the output or effect they belong to. Each effect must follow one state.
+    ``course`` is that of patients whose parameters differ between occasions.
     """
     bounds = metrics.boundaries(plan, moments=moments, between=between, spans=spans, last=last)
-    wanted = {name: tuple(dict.fromkeys((thresholds or {}).get(name, ()))) for name in net.output_names}
+    followed = {name: effect_figures.follow(net, name) for name in effects}
+    wanted = {name: tuple(dict.fromkeys((thresholds or {}).get(name, ()))) for name in (*net.output_names, *followed)}
     deepest = max((len(limits) for limits in wanted.values()), default=0)
-    outputs = len(net.output_names)
-    limits = np.full((outputs, deepest, net.size), np.inf)
-    for index, name in enumerate(net.output_names):
-        for number, level in enumerate(wanted[name]):
-            limits[index, number] = level / net.output_scale[index]
-    stats, above, first = engine.figures(net.system, plan.events, bounds.time, net.output_compartment, limits, numerics)
+    scales = net.output_scale
+
+    def observe(of: Network) -> tuple[NDArray[np.int64], Floats]:
+        """The states that are seen, and where their thresholds stand (k, q, n), with the parameters of an occasion."""
+        outputs = len(of.output_names)
+        limits = np.full((outputs + len(followed), deepest, of.size), np.inf)
+        for index, name in enumerate(of.output_names):
+            limits[index, : len(wanted[name])] = np.array(wanted[name])[:, None] / of.output_scale[index]
+        observed = of.output_compartment
+        for index, (name, effect) in enumerate(followed.items(), outputs):
+            limits[index, : len(wanted[name])] = effect.limits(wanted[name])
+            observed = np.append(observed, effect.state)
+        return observed, limits
+
+    if course is None:
+        stats, above, first = engine.figures(net.system, plan.events, bounds.time, *observe(net), numerics)
+    else:
+        effect_figures.refuse_changing(course, effects)
+        stats, above, first, scales = course.figures(bounds, observe)
     found = {}
     for index, name in enumerate(net.output_names):
-        scale = net.output_scale[index]
+        scale = scales[index]
 
         def figure(which: int, index: int = index) -> Floats:
             return stats[:, :, index, which].T
@@ -249,4 +305,8 @@ def course_figures(
             first_crossing=first[:, :, index].transpose(2, 1, 0),
             moments=tuple(moments),
         )
+    for index, (name, effect) in enumerate(followed.items(), len(net.output_names)):
+        over, since = (part[:, :, index, : len(wanted[name])].transpose(2, 1, 0) for part in (above, first))
+        seen = stats[:, :, index].transpose(2, 1, 0)
+        found[name] = effect.figures(bounds, plan.starts, seen, over, since, wanted[name], tuple(moments))
     return found

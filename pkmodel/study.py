@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel import cautions, engine, findings, metrics, network, population, schedule, simulation
+from pkmodel import cautions, effect_figures, engine, findings, metrics, occasions, population, simulation
 from pkmodel.cases import Case, cases_of
 from pkmodel.engine import AUTO, Numerics
 from pkmodel.errors import InputError, Problem
@@ -105,7 +105,9 @@ def run(
         if said:
             raise InputError([Problem(sentence, "nothing outside valid_for (--strict)") for sentence in said])
     n = scenario.spec.n
-    size = chunk or int(np.clip(n // (4 * jobs), 256, 8192))
+    # Levels are counted where they are made; effects are read off stored ones, for fewer patients at a time.
+    most = 1024 if any(case.model.effects for case in cases) else 8192
+    size = chunk or int(np.clip(n // (4 * jobs), 256, most))
     firsts = list(range(0, n, size))
     compared: list[dict[Request, list[Floats]]] = [{request: [] for request in case.compared} for case in cases]
     answers: list[dict[Question, list[Floats]]] = [{question: [] for question in case.questions} for case in cases]
@@ -170,6 +172,7 @@ def _no_sums(case: Case) -> CaseSums:
     return CaseSums(
         bands=np.zeros((case.times.size, outputs, sketch.BINS), dtype=np.uint32),
         peaks=np.zeros((case.n_sessions, outputs, sketch.BINS), dtype=np.uint32),
+        effects=np.zeros((len(case.model.effects), case.times.size, sketch.SIGNED), dtype=np.uint32),
     )
 
 
@@ -190,6 +193,8 @@ def _run_chunk(
         drawn = people
         if scenario.spec.variability.between_subject:
             drawn = population.sample_effects(people, case.model, seed)
+        if scenario.spec.variability.between_occasion:
+            drawn = population.sample_occasions(drawn, case.model, seed, case.n_sessions)
         chunks.append(_run_case(scenario, case, total, drawn, strict, numerics))
     return Chunk(people, chunks)
 
@@ -203,8 +208,7 @@ def _run_case(
         raise InputError(
             [Problem(sentence, "nothing outside valid_for (--strict)", case.model.id) for sentence in said]
         )
-    net = network.build(case.model, drawn)
-    plan = schedule.build(case.arm.protocol, net, fraction_of_drug=case.fraction)
+    net, plan, course = occasions.treat(case.model, drawn, case.arm.protocol, case.fraction, numerics)
     wanted: dict[str, list[float]] = {}
     for request in case.requests:
         if request.threshold is not None:
@@ -219,10 +223,19 @@ def _run_case(
         spans=spans,
         last=case.last_window,
         numerics=numerics,
+        effects=tuple(dict.fromkeys(item.output for item in case.requests if item.output in net.effects)),
+        course=course,
     )
-    engine.count_levels(
-        net.system, plan.events, case.times, net.output_compartment, net.output_scale, sums.bands, numerics
-    )
+    if course is None:
+        engine.count_levels(
+            net.system, plan.events, case.times, net.output_compartment, net.output_scale, sums.bands, numerics
+        )
+    else:
+        course.count_levels(case.times, sums.bands)
+    if net.effects:
+        levels = effect_figures.levels(net, plan.events, case.times, numerics, course)
+        for index in range(len(net.effects)):
+            sketch.count_signed(levels[index], sums.effects[index])
     values = {
         (request, span): metrics.evaluate(figures[request.output], span, request)
         for request, several in case.requests.items()
@@ -230,8 +243,8 @@ def _run_case(
     }
     for name, index in zip(net.output_names, range(len(net.output_names)), strict=True):
         for session in range(case.n_sessions):
-            levels = metrics.peak(figures[name], Span("session", session + 1), Request("peak", name))
-            sketch.count(levels, sums.peaks[session, index])
+            highest = metrics.peak(figures[name], Span("session", session + 1), Request("peak", name))
+            sketch.count(highest, sums.peaks[session, index])
     for rule in scenario.spec.rules:
         for label, kept in findings.keeps(rule, case.model, figures, case.n_sessions).items():
             sums.met[rule.id, label] = sums.met.get((rule.id, label), 0) + int(kept.sum())
@@ -245,9 +258,9 @@ def _run_case(
     if compare is not None:
         windows = findings.spans_of(compare.window, case.n_sessions)
         for request in case.compared:
-            highest = np.stack([values[request, span] for several in windows.values() for span in several])
-            compared[request] = highest.max(axis=0)
-    unit = dict(zip(net.output_names, net.output_units, strict=True))
+            each = np.stack([values[request, span] for several in windows.values() for span in several])
+            compared[request] = each.min(axis=0) if request.metric == "lowest" else each.max(axis=0)
+    unit = case.model.observables
     return CaseChunk(
         metrics=[
             MetricValues(request, span, metrics.unit_of(request.metric, unit[request.output]), array)

@@ -187,7 +187,7 @@ def _held(model: ModelSpec, reference: ReferenceSpec, setting: Setting) -> Itera
     """Every figure of a study that the model can be held against."""
     own = model.id in reference.own
     study = Studied(model, setting)
-    if (setting.of_model and not own) or not study.fits:
+    if setting.models == ("others" if own else "own") or not study.fits:
         return
     if model.id in setting.not_for:
         for figure in setting.figures:

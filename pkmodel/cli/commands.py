@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pkmodel import console
-from pkmodel.cli import library, several
+from pkmodel.cli import effects, library, several
 from pkmodel.cli.files import whole
 from pkmodel.cli.options import Age, Ancestry, Drug, Height, JsonFlag, Sex, Weight, patient_of
 from pkmodel.cli.verify import verify
@@ -30,6 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(library.models, name="models")
+app.add_typer(effects.effects, name="effects")
 app.add_typer(library.protocols, name="protocols")
 app.add_typer(library.scenarios, name="scenarios")
 app.add_typer(library.populations, name="populations")
@@ -147,6 +148,7 @@ class _Progress:
 def simulate(
     protocol: Annotated[str, typer.Argument(help="Name of a protocol, or path of a protocol file.")],
     model: Annotated[list[str], typer.Option(help="Name of a model, or path of a model file; may be repeated.")],
+    effect: Annotated[list[str] | None, typer.Option(help="Effect to attach to the model; may be repeated.")] = None,
     weight: Weight = None,
     age: Age = None,
     height: Height = None,
@@ -181,6 +183,7 @@ def simulate(
             drug=drug.value,
             strict=strict,
             numerics=Numerics(engine=engine.value, tolerance=tolerance),
+            effects=effect or [],
         )
         for name in model
     ]
@@ -191,12 +194,10 @@ def simulate(
     if file is not None:
         _save(result, file)
     if as_json:
-        rows = result.sessions().to_dict(orient="records")
-        head = {"disclaimer": NOT_FOR_CARE, "model": result.model.id, "evidence": result.model.evidence}
-        head["engine"] = ", ".join([result.engine, *(set(result.methods) - {result.engine})])
-        console.print_json({**head, "warnings": result.warnings, "sessions": rows})
+        head = {"disclaimer": NOT_FOR_CARE, **several.head_of(result), "warnings": result.warnings}
+        console.print_json({**head, "sessions": several.rows_of(result)})
     elif file is None:
-        console.sessions(result, result.sessions().to_dict(orient="records"))
+        console.sessions(result, several.rows_of(result))
     for sentence in result.warnings:
         console.note(f"note: {sentence}")
     if file is not None:

@@ -1,8 +1,8 @@
-"""``pkmodel simulate`` with several models: one patient under each of them, side by side."""
+"""What ``pkmodel simulate`` prints and writes, for one patient under one model or under several side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,23 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from pkmodel.simulation import Result
+
+
+def rows_of(result: Result) -> list[dict[Hashable, Any]]:
+    """The sessions of a result; None where an effect has no such figure."""
+    rows = result.sessions().to_dict(orient="records")
+    return [{key: None if value != value else value for key, value in row.items()} for row in rows]
+
+
+def head_of(result: Result) -> dict[str, Any]:
+    """What was run, as plain data: model, evidence, engine, and the effects where there are any."""
+    from pkmodel.specs.attach import described
+
+    head: dict[str, Any] = {"model": result.model.id, "evidence": result.model.evidence}
+    head["engine"] = ", ".join([result.engine, *(set(result.methods) - {result.engine})])
+    if result.model.effects or result.model.bands:
+        head |= {"effects": described(result.model)}
+    return head
 
 
 def table_of(results: Sequence[Result]) -> pd.DataFrame:
@@ -55,21 +72,12 @@ def report(results: Sequence[Result], file: Path | None, *, as_json: bool) -> No
             else:
                 table_of(results).to_parquet(part, index=False)
     if as_json:
-        models = [_plain(result) for result in results]
+        models = [{**head_of(result), "sessions": rows_of(result)} for result in results]
         console.print_json({"disclaimer": NOT_FOR_CARE, "warnings": said, "models": models})
     elif file is None:
         for result in results:
-            console.sessions(result, result.sessions().to_dict(orient="records"))
+            console.sessions(result, rows_of(result))
     for sentence in said:
         console.note(f"note: {sentence}")
     if file is not None:
         console.note(f"{file}: {len(results)} models, {results[0].time.size:,} times. {NOT_FOR_CARE}")
-
-
-def _plain(result: Result) -> dict[str, Any]:
-    return {
-        "model": result.model.id,
-        "evidence": result.model.evidence,
-        "engine": ", ".join([result.engine, *(set(result.methods) - {result.engine})]),
-        "sessions": result.sessions().to_dict(orient="records"),
-    }

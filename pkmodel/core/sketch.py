@@ -36,21 +36,37 @@ def middles() -> np.ndarray:
 
 
 def quantiles(counts: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Quantiles (..., len(shares)) of sketches ``counts`` (..., BINS).
+    """Quantiles (..., len(shares)) of sketches ``counts`` (..., BINS), or (..., SIGNED) of values of either sign.
 
     The share p is the level at rank ``ceil(p n)``: a value of the sample, not between two of them.
     """
     # Only the bins that something fell into: a few hundred of the thousands.
-    used = np.flatnonzero(counts.reshape(-1, BINS).any(axis=0))
+    signed = counts.shape[-1] == SIGNED
+    used = np.flatnonzero(counts.reshape(-1, counts.shape[-1]).any(axis=0))
     first, last = (int(used[0]), int(used[-1]) + 1) if used.size else (0, 1)
     cumulative = counts[..., first:last].cumsum(axis=-1, dtype=np.int64)
     totals = cumulative[..., -1]
-    table = middles()[first:last]
+    levels = middles()
+    table = (np.concatenate([-levels[::-1], levels]) + 0.0 if signed else levels)[first:last]
     found = np.empty((*counts.shape[:-1], len(shares)))
     for index, share in enumerate(shares):
         rank = np.maximum(np.ceil(share * totals - 1e-9), 1)
         found[..., index] = table[np.argmax(cumulative >= rank[..., None], axis=-1)]
     return found
+
+
+#: Bins of a sketch of values of either sign: those of their sizes below 0, from the largest, then those above.
+SIGNED = 2 * BINS
+
+
+@kernel
+def count_signed(values, counts):
+    """Count ``values`` (n, t), of either sign, into ``counts`` (t, SIGNED); a size below 2**-14 counts as 0."""
+    for patient in range(values.shape[0]):
+        for at in range(values.shape[1]):
+            value = values[patient, at]
+            place = BINS + bin_of(value) if value >= 0.0 else BINS - 1 - bin_of(-value)
+            counts[at, place] += 1
 
 
 @kernel

@@ -13,7 +13,8 @@ Wherever a number stands there may be a quantity with its unit or a formula of p
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BeforeValidator, Field, PlainValidator, model_validator
 
@@ -134,7 +135,7 @@ def _sites(value: Any) -> Any:
     return value
 
 
-def _grades(value: Any) -> dict[str, str]:
+def _grades(value: Any) -> dict[str, Any]:
     """``evidence: primary`` or ``evidence: {c50: primary, hill: secondary}``."""
     grades = value if isinstance(value, dict) else {ONLY: value}
     legal = get_args(fields.Evidence)
@@ -144,8 +145,38 @@ def _grades(value: Any) -> dict[str, str]:
     return dict(grades)
 
 
+def _origins(value: Any) -> Any:
+    """``from: Table 3`` or ``from: {c50: Table 3, hill: a figure}``."""
+    return {ONLY: value} if isinstance(value, str) else value
+
+
+#: Grades of which a reader must be told.
+TOLD = ("assumed", "borrowed", "derived", "unsourced")
+
+
+class Band(Spec):
+    """A range of levels of one output to mark in pictures, mg/L: a report of what happens there, not a curve."""
+
+    on: str
+    band: fields.ConcentrationRange
+    title: str = ""
+    illustrative: bool = False
+    evidence: fields.Evidence | None = None
+    origin: str | None = Field(default=None, alias="from")
+    notes: list[str] = []
+
+    def assumptions(self, name: str) -> list[str]:
+        """What a reader must know."""
+        said = [f"the band {name} is illustrative"] if self.illustrative else []
+        if self.evidence in TOLD:
+            said.append(f"the band {name} is {self.evidence}" + (f" ({self.origin})" if self.origin else ""))
+        return [*said, *self.notes]
+
+
 class EffectSpec(Spec):
     """An effect on one output, or of several: a delay, then at most one link (none: the level at the site itself)."""
+
+    LINKS: ClassVar[tuple[str, ...]] = ("sigmoid", "emax", "turnover", "effect")
 
     on: Annotated[dict[str, str], PlainValidator(_drivers)]
     effect_site: Annotated[dict[str, EffectSite], BeforeValidator(_sites)] = {}
@@ -155,16 +186,18 @@ class EffectSpec(Spec):
     effect: ExpressionField | None = None
     unit: str | None = None
     illustrative: bool = False
-    evidence: Annotated[dict[str, str], PlainValidator(_grades)] = {}
-    origin: str | None = Field(default=None, alias="from")
+    evidence: Annotated[dict[str, fields.Evidence], PlainValidator(_grades)] = {}
+    origin: Annotated[dict[str, str], BeforeValidator(_origins)] = Field(default={}, alias="from")
 
     @model_validator(mode="after")
     def _one_link(self) -> EffectSpec:
-        given = [name for name in ("sigmoid", "emax", "turnover", "effect") if getattr(self, name) is not None]
+        given = [name for name in self.LINKS if getattr(self, name) is not None]
         if len(given) > 1:
-            raise InputError(Problem(" and ".join(given), "one of sigmoid, emax, turnover, effect"))
+            raise InputError(Problem(" and ".join(given), "one of " + ", ".join(self.LINKS)))
         if not given and not self.effect_site:
-            raise InputError(Problem("no effect_site and no link", "an effect_site, sigmoid, emax, turnover or effect"))
+            *others, last = self.LINKS
+            expected = f"an effect_site, {', '.join(others)} or {last}"
+            raise InputError(Problem("no effect_site and no link", expected))
         if ONLY not in self.on and given != ["effect"]:
             expected = f"`effect:`, a formula of {' and '.join(self.on)}"
             raise InputError(Problem("on several names " + shown(self.on), expected))
@@ -211,14 +244,37 @@ class EffectSpec(Spec):
     @property
     def level_of(self) -> str | None:
         """The output whose level at the site this is, where there is no link."""
-        linked = self.sigmoid or self.emax or self.turnover or self.effect
-        return self.on[ONLY] if linked is None else None
+        linked = any(getattr(self, name) is not None for name in self.LINKS)
+        return None if linked else self.on[ONLY]
+
+    @property
+    def link(self) -> Emax | None:
+        """The curve that the effect is read off by, where there is one."""
+        return self.sigmoid or self.emax
+
+    @property
+    def brings(self) -> tuple[str, ...]:
+        """The parameters of the model that belong to this effect; none, in an effect of the model's own file."""
+        return ()
+
+    def sources(self, driver: str) -> Mapping[str, float]:
+        """The outputs whose levels make up a driver, and how much of each counts: all of one, in a model's own file."""
+        return {self.on[driver]: 1.0}
+
+    @property
+    def summed(self) -> list[str]:
+        """The outputs whose sum the effect follows without a state of its own that does; none, for most effects."""
+        if self.turnover is not None:
+            return []
+        bare = [list(self.sources(driver)) for driver in self.on if driver not in self.sites]
+        return [name for names in bare if len(names) > 1 for name in names]
 
     def assumptions(self, name: str) -> list[str]:
         """What a reader must know: illustrative effects, and numbers that are not from the source."""
         said = [f"the effect {name} is illustrative"] if self.illustrative else []
         for part, grade in self.evidence.items():
-            if grade in ("assumed", "borrowed", "derived", "unsourced"):
+            if grade in TOLD:
                 what = f"{part} of the effect {name}" if part else f"the effect {name}"
-                said.append(f"{what} is {grade}" + (f" ({self.origin})" if self.origin else ""))
+                origin = self.origin.get(part) or self.origin.get(ONLY)
+                said.append(f"{what} is {grade}" + (f" ({origin})" if origin else ""))
         return said

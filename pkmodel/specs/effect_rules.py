@@ -40,6 +40,13 @@ def check_effects(model: ModelSpec, known: Mapping[str, Dimensions], found: Prob
             if site.ke0 is not None:
                 check_formula(site.ke0, known, {"time": -1.0}, f"{place}.ke0", found, model, what="a rate constant")
         _check_link(model, effect, known, path, found)
+    for name, band in model.bands.items():
+        if name in taken or name in model.effects:
+            found.append(Problem(f"the name {name}, which is taken", "a name of its own", path=f"bands.{name}"))
+        try:
+            model.output(band.on, path=f"bands.{name}.on")
+        except InputError as error:
+            found += error.problems
 
 
 def _check_link(

@@ -96,6 +96,7 @@ AgeRange = Annotated[tuple[float, float], PlainValidator(_range("age"))]
 WeightRange = Annotated[tuple[float, float], PlainValidator(_range("weight"))]
 LengthRange = Annotated[tuple[float, float], PlainValidator(_range("length"))]
 BodyMassIndexRange = Annotated[tuple[float, float], PlainValidator(_range("body mass index"))]
+ConcentrationRange = Annotated[tuple[float, float], PlainValidator(_range("concentration"))]
 TimeRange = Annotated[tuple[float, float], PlainValidator(_range("time"))]
 
 

@@ -1,4 +1,4 @@
-"""Load models, protocols, populations and scenarios, by name or by path, with everything that they refer to."""
+"""Load models, effects, protocols, populations and scenarios, by name or by path, with what they refer to."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from pkmodel.errors import InputError, Problem, nearest, shown, unknown_name
-from pkmodel.specs import loading
+from pkmodel.specs import fields, loading
+from pkmodel.specs.attach import attach
+from pkmodel.specs.effect_file import EffectFile
 from pkmodel.specs.loading import Source, Spec
 from pkmodel.specs.mark import Mark
 from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.population import PopulationSpec
 from pkmodel.specs.protocol import ProtocolSpec
 from pkmodel.specs.reference import ReferenceSpec
+from pkmodel.specs.rule_checks import compare_problems, rule_problems
 from pkmodel.specs.scenario import Rule, ScenarioSpec, Window
+from pkmodel.specs.variability_rules import replaced
 from pkmodel.specs.yaml_tree import Document, Place, dotted, read_yaml
 
 S = TypeVar("S", bound=Spec)
@@ -24,6 +28,7 @@ DrugMode = Literal["match", "own", "half"]
 
 KINDS: dict[str, type[Spec]] = {
     "models": ModelSpec,
+    "effects": EffectFile,
     "protocols": ProtocolSpec,
     "populations": PopulationSpec,
     "scenarios": ScenarioSpec,
@@ -34,6 +39,11 @@ KINDS: dict[str, type[Spec]] = {
 def load_model(source: Source) -> ModelSpec:
     """A model by name, path or mapping. Raises InputError with every mistake of the file."""
     return loading.load("models", source, ModelSpec)[0]
+
+
+def load_effect(source: Source) -> EffectFile:
+    """An effect by name, path or mapping. Raises InputError with every mistake of the file."""
+    return loading.load("effects", source, EffectFile)[0]
 
 
 def load_protocol(source: Source) -> ProtocolSpec:
@@ -83,6 +93,7 @@ class Scenario:
     arms: tuple[Arm, ...]
     population: PopulationSpec
     inputs: Mapping[str, Loaded]
+    effects: tuple[EffectFile, ...] = ()
 
     def with_options(self, *, n: int | None = None, seed: int | None = None) -> Scenario:
         """The scenario with another number of patients or seed. Raises InputError where they are not legal."""
@@ -101,9 +112,12 @@ class Scenario:
             model, document = loading.load("models", name, ModelSpec)
             models.append(model)
             inputs[f"model {model.id}"] = Loaded(model.id, document)
-        arms = tuple(replace(arm, models=tuple(models)) for arm in self.arms)
-        changed = replace(self, arms=arms, inputs=inputs)
-        if problems := _cross_checks(changed):
+        models, problems = _replaced(models, self.spec)
+        arms = []
+        for arm in self.arms:
+            arms.append(_with_effects(replace(arm, models=tuple(models)), self.effects, where="--model"))
+        changed = replace(self, arms=tuple(arms), inputs=inputs)
+        if problems := problems or _cross_checks(changed):
             raise InputError([problem.at(where="--model") for problem in problems])
         return changed
 
@@ -147,6 +161,7 @@ def load_scenario(source: Source) -> Scenario:
         shared = [fetch("models", spec.model, ModelSpec, ("model",))]
     elif spec.models is not None:
         shared = [fetch("models", name, ModelSpec, ("models", index)) for index, name in enumerate(spec.models)]
+    effects = [fetch("effects", name, EffectFile, ("effects", index)) for index, name in enumerate(spec.effects)]
     arms = []
     for name, arm in spec.arms.items():
         protocol = fetch("protocols", arm.protocol, ProtocolSpec, ("arms", name, "protocol"))
@@ -155,12 +170,60 @@ def load_scenario(source: Source) -> Scenario:
             arms.append(Arm(name, protocol, tuple(model for model in own if model is not None), arm.drug))
     if problems or population is None:
         raise InputError(problems)
-    scenario = Scenario(scenario_id, spec, tuple(arms), population, inputs)
-    if problems := _cross_checks(scenario):
+    used = {model.id: None for of_arm in arms for model in of_arm.models}
+    for name in spec.variability.replace:
+        if name not in used:
+            problems.append(unknown_name("a model of this scenario", name, used, path=f"variability.replace.{name}"))
+    for index, of_arm in enumerate(arms):
+        own_models, wrong = _replaced(of_arm.models, spec)
+        arms[index] = replace(of_arm, models=tuple(own_models))
+        problems += [problem for problem in wrong if problem not in problems]
+    attached = tuple(effect for effect in effects if effect is not None)
+    try:
+        arms = [_with_effects(arm, attached) for arm in arms]
+    except InputError as error:
+        raise InputError(
+            [item.at(where=document.name, line=document.line(loading.parts(item.path))) for item in error.problems]
+        ) from None
+    scenario = Scenario(scenario_id, spec, tuple(arms), population, inputs, attached)
+    if problems := problems or _cross_checks(scenario):
         raise InputError(
             [item.at(where=document.name, line=document.line(loading.parts(item.path))) for item in problems]
         )
     return scenario
+
+
+def _replaced(models: Sequence[ModelSpec], spec: ScenarioSpec) -> tuple[list[ModelSpec], list[Problem]]:
+    """The models with the blocks of random effects that the scenario replaces, and what is wrong with those."""
+    found: list[ModelSpec] = []
+    problems: list[Problem] = []
+    for model in models:
+        try:
+            block = spec.variability.replace.get(model.id)
+            found.append(model if block is None else replaced(model, block, f"variability.replace.{model.id}"))
+        except InputError as error:
+            problems += error.problems
+    return found, problems
+
+
+def _with_effects(arm: Arm, effects: Sequence[EffectFile], where: str = "") -> Arm:
+    """An arm whose models have these effects too; esketamine given to a racemic model makes its levels S-ketamine."""
+    if not effects:
+        return arm
+    models = []
+    for model in arm.models:
+        try:
+            models.append(attach(model, effects, given=given_drug(arm.protocol, model, arm.drug)))
+        except InputError as error:
+            raise InputError([problem.at(where=where or None) for problem in error.problems]) from None
+    return replace(arm, models=tuple(models))
+
+
+def given_drug(protocol: ProtocolSpec, model: ModelSpec, mode: DrugMode) -> fields.Drug:
+    """The drug whose levels the outputs of a model are, when this protocol is given to it."""
+    if mode == "half":
+        return "ketamine"
+    return "esketamine" if mode == "match" and protocol.drugs == ["esketamine"] else model.drug
 
 
 def _cross_checks(scenario: Scenario) -> list[Problem]:
@@ -182,7 +245,7 @@ def _cross_checks(scenario: Scenario) -> list[Problem]:
                 problems += _rule_checks(rule, f"rules[{index}]", model, len(arm.protocol.plan()), arm.name)
             compare = scenario.spec.compare
             if compare is not None:
-                problems += _output(model, compare.output, "compare.output")
+                problems += compare_problems(compare, scenario.spec.rules, model)
                 problems += _window_checks(compare.window, "compare", len(arm.protocol.plan()), arm.name)
             for index, mark in enumerate(scenario.spec.marks):
                 if mark.arm in (None, arm.name):
@@ -192,7 +255,8 @@ def _cross_checks(scenario: Scenario) -> list[Problem]:
 
 
 def _rule_checks(rule: Rule, path: str, model: ModelSpec, sessions: int, arm: str) -> list[Problem]:
-    return _output(model, rule.output, f"{path}.output") + _window_checks(rule.window, path, sessions, arm)
+    unfit = [problem.at(path=f"{path}.{problem.path}") for problem in rule_problems(rule, model)]
+    return unfit + _window_checks(rule.window, path, sessions, arm)
 
 
 def _window_checks(window: Window, path: str, sessions: int, arm: str) -> list[Problem]:
@@ -236,7 +300,7 @@ def drug_fraction(protocol: ProtocolSpec, model: ModelSpec, mode: DrugMode) -> t
         if drugs != ["ketamine"] or model.drug != "esketamine":
             found = f"drug: half with a {named} protocol on {model.id}"
             raise InputError(Problem(found, "a ketamine protocol on an esketamine model", path="drug"))
-        return 0.5, [f"{model.id} sees the S half of each racemic dose (drug: half)"]
+        return 0.5, [f"the S half of each racemic dose is given to {model.id} (drug: half)"]
     if drugs == [model.drug]:
         return 1.0, []
     if drugs == ["esketamine"] and model.drug == "ketamine":
@@ -258,6 +322,7 @@ _SIGNS = {
     "scenarios": "arms",
     "populations": "sex",
     "references": "settings",
+    "effects": "on",
 }
 
 
@@ -275,7 +340,7 @@ def kind_of(document: Document) -> str:
     best = max(fits, key=lambda kind: fits[kind], default=None)
     if best is not None and fits[best] >= 2:
         return best
-    expected = ", ".join(f"{sign} (a {kind[:-1]})" for kind, sign in _SIGNS.items())
+    expected = ", ".join(f"{sign} ({loading.one(kind)})" for kind, sign in _SIGNS.items())
     raise InputError(Problem(f"the keys {shown(', '.join(document.tree))}", f"one of {expected}", where=document.name))
 
 
@@ -285,6 +350,7 @@ def check_file(path: Path) -> str:
     kind = kind_of(document)
     loaders: dict[str, Callable[[Source], object]] = {
         "models": load_model,
+        "effects": load_effect,
         "protocols": load_protocol,
         "populations": load_population,
         "scenarios": load_scenario,

@@ -29,7 +29,7 @@ class Spec(BaseModel):
 
 @cache
 def library(kind: str) -> dict[str, Path]:
-    """The shipped files of a kind (``models``, ``protocols``, ``populations``, ``scenarios``) by name.
+    """The shipped files of a kind (``models``, ``effects``, ``protocols``, ``populations``, ``scenarios``) by name.
 
     In a wheel all of them lie in the package; in a checkout (an editable install) the protocols and
     scenarios stand beside it.
@@ -46,6 +46,11 @@ def is_path(source: str | Path) -> bool:
     return isinstance(source, Path) or text.endswith((".yaml", ".yml")) or "/" in text or "\\" in text
 
 
+def one(kind: str) -> str:
+    """One of a kind of file, with its article: ``a model``, ``an effect``."""
+    return f"{'an' if kind[0] in 'aeio' else 'a'} {kind[:-1]}"
+
+
 def find(kind: str, source: str | Path, *, beside: Path | None = None) -> Path:
     """The file that ``source`` names: a library name, or a path (relative to ``beside`` where given).
 
@@ -56,7 +61,7 @@ def find(kind: str, source: str | Path, *, beside: Path | None = None) -> Path:
         return beside / path if beside and not path.is_absolute() and not path.exists() else path
     known = library(kind)
     if str(source) not in known:
-        raise InputError(unknown_name(f"the name of a {kind[:-1]} or the path of a YAML file", source, known))
+        raise InputError(unknown_name(f"the name of {one(kind)} or the path of a YAML file", source, known))
     return known[str(source)]
 
 

@@ -11,11 +11,11 @@ from pkmodel import units
 from pkmodel.errors import InputError, Problem, shown, unknown_name
 from pkmodel.specs import fields
 from pkmodel.specs.check import Check
-from pkmodel.specs.effect import EffectSpec
+from pkmodel.specs.effect import POINTS, Band, EffectSpec
 from pkmodel.specs.expressions import Dimensions, Expression, ExpressionField, QuantityField
 from pkmodel.specs.loading import Spec
 from pkmodel.specs.parameter import COVARIATES, Parameter, Published
-from pkmodel.specs.variability import Variability
+from pkmodel.specs.variability import ReplacedVariability, Variability
 
 #: Names an expression may use besides parameters and covariates.
 DOSING_NAMES = ("device",)
@@ -157,6 +157,7 @@ class ModelSpec(Spec):
     routes: dict[fields.Route, Annotated[RouteSpec, BeforeValidator(_paths)]] = Field(min_length=1)
     outputs: dict[fields.Name, Output] = Field(min_length=1)
     effects: dict[fields.Name, EffectSpec] = {}
+    bands: dict[fields.Name, Band] = {}
     residual: dict[str, Residual] = {}
     notes: list[str] = []
     checks: list[Check] = []
@@ -208,6 +209,36 @@ class ModelSpec(Spec):
             legal = [*self.outputs, "parent", *(["metabolite"] if self.metabolite else [])]
             raise InputError(unknown_name(f"an output of {self.id}", name, legal, path=path))
         return resolved
+
+    def observable(self, name: str, *, path: str = "output") -> str:
+        """Resolve the name of an output or of an effect. Raises InputError with the nearest name."""
+        if name in self.effects:
+            return name
+        try:
+            return self.output(name, path=path)
+        except InputError:
+            if not self.effects:
+                raise
+        legal = [*self.outputs, *self.effects, "parent", *(["metabolite"] if self.metabolite else [])]
+        raise InputError(unknown_name(f"an output or effect of {self.id}", name, legal, path=path))
+
+    @cached_property
+    def observables(self) -> dict[str, str]:
+        """Every output and effect, in this order, with its unit."""
+        found = {name: output.unit for name, output in self.outputs.items()}
+        for name, effect in self.effects.items():
+            own = self.outputs[self.output(effect.level_of)].unit if effect.level_of is not None else ""
+            found[name] = effect.unit or own
+        return found
+
+    def factor_of(self, name: str) -> float:
+        """What a value of an output or effect is multiplied by to be in base units."""
+        unit = self.observables[name]
+        return 1.0 if unit == POINTS else float(units.parse_unit(unit).factor)
+
+    def illustrative(self, name: str) -> bool:
+        """Whether an observable is an effect for teaching only, which must be said wherever its numbers are shown."""
+        return name in self.effects and self.effects[name].illustrative
 
     @cached_property
     def factors(self) -> dict[str, float]:
@@ -272,10 +303,15 @@ class ModelSpec(Spec):
             if scaled:
                 said.append(f"{self.id}: how {', '.join(scaled)} grow with weight is {grade}")
         if self.variability.borrowed:
-            names = ", ".join(name for name in self.variability.between_subject.effects if "~" not in name)
+            brought = {name for effect in self.effects.values() for name in effect.brings}
+            drawn = (name for name in self.variability.between_subject.effects if "~" not in name)
+            names = ", ".join(name for name in drawn if name not in brought)
             said.append(
                 f"{self.id}: between-subject variability of {names} is borrowed from {self.variability.borrowed}"
             )
+        if isinstance(self.variability, ReplacedVariability):
+            names = ", ".join(name for name in self.variability.between_subject.effects if "~" not in name)
+            said.append(f"{self.id}: between-subject variability, of {names}, is replaced by the scenario")
         for name, effect in self.variability.between_subject.effects.items():
             if effect.evidence in ("assumed", "borrowed", "derived", "unsourced"):
                 said.append(
@@ -283,4 +319,6 @@ class ModelSpec(Spec):
                 )
         for name, acting in self.effects.items():
             said += [f"{self.id}: {sentence}" for sentence in acting.assumptions(name)]
+        for name, band in self.bands.items():
+            said += [f"{self.id}: {sentence}" for sentence in band.assumptions(name)]
         return said

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pkmodel.errors import Problem, shown, unknown_name
 from pkmodel.specs.check_rules import check_checks
 from pkmodel.specs.effect_rules import check_effects, try_effects
-from pkmodel.specs.expressions import Dimensions, Expression
+from pkmodel.specs.expressions import Dimensions, Expression, Value
 from pkmodel.specs.formula_rules import Problems, Trial, check_formula
 from pkmodel.specs.model import OUTSIDE, RESERVED, TIME, Flow, ModelSpec
 from pkmodel.specs.parameter import COVARIATES
@@ -194,17 +194,23 @@ _ADULT = {"age": 40.0, "weight": 70.0, "height": 170.0, "female": 1.0, "male": 0
 _ADULT |= {"cyp2b6_activity": 1.0, "hepatic_impairment": 0.0}
 
 
+def typical_adult(model: ModelSpec) -> dict[str, Value]:
+    """Covariates, typical parameters, and what is derived of them and stays the same, of one adult."""
+    values: dict[str, Value] = {**_ADULT, "device": 1.0}
+    for name, (value, per_weight) in model.typical.items():
+        values[name] = value * (_ADULT["weight"] if per_weight else 1.0)
+    for name, expression in model.derived.items():
+        if name not in model.changing:
+            values[name] = expression.evaluate(values)
+    return values
+
+
 def _typical_values(model: ModelSpec, found: Problems) -> None:
     """Try every formula on a typical adult before the first dose: what comes out impossible is a mistake of the file.
 
     Rates that change with time are tried at the end of ``valid_for.duration`` too.
     """
-    trial = Trial({**_ADULT, "device": 1.0}, found)
-    for name, (value, per_weight) in model.typical.items():
-        trial.values[name] = value * (_ADULT["weight"] if per_weight else 1.0)
-    for name, expression in model.derived.items():
-        if name not in model.changing:
-            trial.values[name] = expression.evaluate(trial.values)
+    trial = Trial(typical_adult(model), found)
     try_effects(model, trial)
     for route, spec in model.routes.items():
         for index, way in enumerate(spec.paths):

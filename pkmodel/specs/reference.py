@@ -172,7 +172,7 @@ class Setting(Spec):
     n: int | None = Field(default=None, gt=0)
     sampling: Literal["venous", "arterial"] | None = None
     first_sample: fields.Duration | None = None
-    of_model: bool = False
+    models: Literal["all", "own", "others"] = "all"
     not_for: dict[str, str] = {}
     assumed: list[str] = []
     figures: list[Figure] = Field(min_length=1)

@@ -6,13 +6,15 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, PlainValidator, model_validator
+from pydantic import BeforeValidator, Field, PlainValidator, ValidationInfo, model_validator
 
 from pkmodel import units
 from pkmodel.errors import InputError, Problem, nearest, one_of, shown, unknown_name
 from pkmodel.specs import fields, mark
+from pkmodel.specs.effect_file import ANALYTES
 from pkmodel.specs.loading import Spec
 from pkmodel.specs.mark import Mark
+from pkmodel.specs.variability import VariabilitySwitch
 from pkmodel.units import Quantity
 
 #: Metrics a rule may name, with the kind of quantity they yield; ``metrics.py`` registers the function.
@@ -24,9 +26,11 @@ METRICS: dict[str, str] = {
     "time_above": "time",
     "first_crossing": "time",
     "level_at": "concentration",
+    "lowest": "concentration",
+    "time_below": "time",
 }
 ALIASES = {"cmax": "peak", "tmax": "time_of_peak"}
-WITH_THRESHOLD = ("time_above", "first_crossing")
+WITH_THRESHOLD = ("time_above", "time_below", "first_crossing")
 #: Metrics that belong to a session and have no meaning over a course or between sessions.
 OF_SESSION = ("trough", "level_at")
 
@@ -141,6 +145,20 @@ def _moment(value: object) -> Moment:
     return Moment(delay.value, anchor, f"{delay.text} after session_{anchor}")
 
 
+def is_level(output: str) -> bool:
+    """Whether a name is that of a level, whatever the model; other names are looked up in it."""
+    return output in (*ANALYTES, "parent", "metabolite")
+
+
+def _threshold(value: object, info: ValidationInfo) -> Quantity:
+    if is_level(info.data.get("output", "parent")):
+        quantity = units.as_kind(value, "concentration")
+        if quantity.value <= 0:
+            raise InputError(Problem(shown(value), f"{units.KINDS['concentration'][1]}, above 0"))
+        return quantity
+    return units.parse(value, allow_plain=True)
+
+
 MomentField = Annotated[Moment, PlainValidator(_moment)]
 
 
@@ -151,7 +169,7 @@ class Rule(Spec):
     metric: MetricField
     output: str = "parent"
     window: WindowField = _NAMED["worst session"]
-    threshold: fields.Concentration | None = None
+    threshold: Annotated[Quantity | None, PlainValidator(_threshold)] = None
     at: MomentField | None = None
     at_most: fields.AnyQuantity | None = None
     at_least: fields.AnyQuantity | None = None
@@ -168,7 +186,9 @@ class Rule(Spec):
         kind = METRICS[self.metric]
         side = "at_most" if self.at_most is not None else "at_least"
         unit, description = units.KINDS[kind]
-        if self.limit.unit.dimensions != units.parse_unit(unit).dimensions:
+        if kind != "time" and not is_level(self.output):
+            pass  # its unit is that of the model's output or effect: specs.rule_checks
+        elif self.limit.unit.dimensions != units.parse_unit(unit).dimensions:
             bare = "" if self.limit.unit.text else " without a unit"
             problems.append(Problem(self.limit.text + bare, description, path=side))
         elif self.limit.value < 0:
@@ -206,25 +226,6 @@ class Arm(Spec):
     protocol: fields.NameOrMapping
     model: str | None = None
     drug: Literal["match", "own", "half"] = "match"
-
-
-class VariabilitySwitch(Spec):
-    """Which kinds of variability the run draws."""
-
-    between_subject: bool = True
-    between_occasion: bool = False
-    residual: bool = False
-    parameter_uncertainty: bool = False
-
-    @model_validator(mode="after")
-    def _available(self) -> VariabilitySwitch:
-        later = ("between_occasion", "residual", "parameter_uncertainty")
-        problems = [
-            Problem("true", "false: this version cannot draw it", path=name) for name in later if getattr(self, name)
-        ]
-        if problems:
-            raise InputError(problems)
-        return self
 
 
 def _observed_for(value: object) -> Quantity:
@@ -300,8 +301,9 @@ class ScenarioSpec(Spec):
             for name, arm in self.arms.items():
                 if arm.model is None:
                     problems.append(Problem("nothing", "a model, here or for the whole scenario", f"arms.{name}.model"))
-        if self.effects:
-            problems.append(Problem(shown(self.effects), "no effects: this version has none", path="effects"))
+        for index, name in enumerate(self.effects):
+            if name in self.effects[:index]:
+                problems.append(Problem(f"{name} a second time", "each effect once", path=f"effects[{index}]"))
         seen: set[str] = set()
         for index, rule in enumerate(self.rules):
             if rule.id in seen:

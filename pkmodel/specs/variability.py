@@ -64,9 +64,38 @@ class Block(Spec):
     evidence: fields.Evidence | None = None
 
 
+BlockField = Annotated[Block, BeforeValidator(_split_origin)]
+
+
 class Variability(Spec):
     """Random effects; ``borrowed`` names the model from which they were taken."""
 
     borrowed: str | None = None
-    between_subject: Annotated[Block, BeforeValidator(_split_origin)] = Block()
-    between_occasion: Annotated[Block, BeforeValidator(_split_origin)] = Block()
+    between_subject: BlockField = Block()
+    between_occasion: BlockField = Block()
+
+
+class ReplacedVariability(Variability):
+    """Random effects of which a scenario replaced those between subjects."""
+
+
+class VariabilitySwitch(Spec):
+    """Which kinds of variability a run draws, and whose between-subject block it replaces for itself."""
+
+    between_subject: bool = True
+    between_occasion: bool = False
+    residual: bool = False
+    parameter_uncertainty: bool = False
+    replace: dict[str, BlockField] = {}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> VariabilitySwitch:
+        problems = []
+        for name in ("residual", "parameter_uncertainty"):
+            if getattr(self, name):
+                problems.append(Problem("true", "false: this version cannot draw it", path=name))
+        if self.replace and not self.between_subject:
+            problems.append(Problem("replace", "between_subject: true, which draws what is replaced", path="replace"))
+        if problems:
+            raise InputError(problems)
+        return self

@@ -6,7 +6,7 @@ from pkmodel.errors import InputError, Problem, unknown_name
 from pkmodel.specs.covariance import factor
 from pkmodel.specs.loading import is_path, library
 from pkmodel.specs.model import ModelSpec
-from pkmodel.specs.variability import Block, RandomEffect
+from pkmodel.specs.variability import Block, RandomEffect, ReplacedVariability
 
 
 def check_variability(model: ModelSpec, found: list[Problem]) -> None:
@@ -15,17 +15,37 @@ def check_variability(model: ModelSpec, found: list[Problem]) -> None:
     if borrowed is not None and not is_path(borrowed) and borrowed not in library("models"):
         found.append(unknown_name("the name of a model", borrowed, library("models"), path="variability.borrowed"))
     for level in ("between_subject", "between_occasion"):
-        block: Block = getattr(model.variability, level)
-        here: list[Problem] = []
-        for name, effect in block.effects.items():
-            path = f"variability.{level}.{name}"
-            here += _pair(name, effect, block, path) if "~" in name else _effect(name, effect, block, model, path)
-        if not here:
-            try:
-                factor(block)
-            except InputError as error:
-                here = [problem.at(path=f"variability.{level}") for problem in error.problems]
-        found += here
+        found += _block(model, getattr(model.variability, level), f"variability.{level}")
+
+
+def replaced(model: ModelSpec, block: Block, path: str) -> ModelSpec:
+    """The model with another block between its subjects, which a scenario has at ``path``.
+
+    Raises InputError with every mistake of the block: it is checked as a model file's is.
+    """
+    if not any("~" not in name for name in block.effects):
+        raise InputError(
+            Problem("no effects", f"effects such as {{{next(iter(model.parameters))}: {{cv: 30 %}}}}", path)
+        )
+    if problems := _block(model, block, path):
+        raise InputError(problems)
+    occasions = model.variability.between_occasion
+    variability = ReplacedVariability(between_subject=block, between_occasion=occasions)
+    return model.model_copy(update={"variability": variability})
+
+
+def _block(model: ModelSpec, block: Block, where: str) -> list[Problem]:
+    """Every mistake of a block of random effects on the parameters of a model."""
+    found: list[Problem] = []
+    for name, effect in block.effects.items():
+        path = f"{where}.{name}"
+        found += _pair(name, effect, block, path) if "~" in name else _effect(name, effect, block, model, path)
+    if not found:
+        try:
+            factor(block)
+        except InputError as error:
+            found = [problem.at(path=where) for problem in error.problems]
+    return found
 
 
 def _pair(name: str, effect: RandomEffect, block: Block, path: str) -> list[Problem]:

@@ -79,8 +79,8 @@ def test_every_file_expects_something() -> None:
     """A file without its first line would pass whatever is said; and there are files of every kind."""
     assert all(file.read_text(encoding="utf-8").startswith(MARK) for file in FILES)
     assert all(len(parts) >= 2 for file in FILES for parts in _expectations(file))
-    assert {file.parent.name for file in FILES} == {"models", "populations", "protocols", "scenarios"}
-    assert len(FILES) >= 45
+    assert {file.parent.name for file in FILES} == {"effects", "models", "populations", "protocols", "scenarios"}
+    assert len(FILES) >= 240
 
 
 @pytest.mark.parametrize(

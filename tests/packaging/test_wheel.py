@@ -48,6 +48,7 @@ def test_wheel_holds_the_library(wheel: Path) -> None:
         ("protocols", ROOT / "protocols"),
         ("scenarios", ROOT / "scenarios"),
         ("models", ROOT / "pkmodel" / "models"),
+        ("effects", ROOT / "pkmodel" / "effects"),
         ("populations", ROOT / "pkmodel" / "populations"),
     ):
         shipped = {f"pkmodel/{kind}/{file.name}" for file in folder.glob("*.yaml")}

@@ -192,6 +192,37 @@ def test_simulate_several(command: Command, tmp_path: Path, monkeypatch: pytest.
     assert "patient care" in found["disclaimer"]
 
 
+def test_effects_of_several_models(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An effect is judged jointly and drawn like a level; what is illustrative is so in every sentence and row."""
+    monkeypatch.chdir(tmp_path)
+    tree: dict[str, Any] = {
+        "title": "Effects",
+        "arms": {"s": {"protocol": "esketamine_iv_single"}},
+        "models": ["esketamine_otto2021", "esketamine_simons2022"],
+        "effects": ["dissociation_olofsen2022", "heart_rate"],
+        "population": "adults_trials",
+        "n": 60,
+        "observe": {"every": "20 min", "for": "2 h"},
+        "rules": [
+            {"id": "half", "metric": "peak", "output": "dissociation_olofsen2022", "at_most": "50 %", "in": "90 %"},
+            {"id": "fast", "metric": "peak", "output": "heart_rate", "at_most": "1000 1/min", "in": "90 %"},
+        ],
+    }
+    found = studies.run(pk.load_scenario(tree))
+    half, fast = found.joint_verdicts
+    assert "illustrative" not in half.sentence and fast.sentence == "met under both models, illustrative"
+    medians = {item.question.output: item for item in found.model_ranges}
+    assert medians["heart_rate"].question.condition == "illustrative"
+    assert medians["dissociation_olofsen2022"].ratio is not None
+    ax = plots.models_overlay(found, output="dissociation_olofsen2022")
+    assert any("between models" in text.get_text() for text in ax.texts)
+    assert {"bands.png", "models.png", "session_peaks.png"} == set(figures.figures(found))
+    words = ("simulate", "esketamine_iv_single", "--weight", "70 kg", "--until", "1 h", "--effect", "heart_rate")
+    models = [word for name in tree["models"] for word in ("--model", name)]
+    listed = json.loads(command(*words, *models, "--json").out)["models"]
+    assert [item["effects"][0]["name"] for item in listed] == ["heart_rate", "heart_rate"]
+
+
 def test_simulate_several_prints_each_and_warns_once(command: Command) -> None:
     """The sessions of both on standard output; a shared sentence once on standard error."""
     outcome = command(*WORDS, *TWO)

@@ -178,7 +178,7 @@ def test_the_tail_falls_with_the_terminal_half_life(name: str, route: str) -> No
             assert "changes with time" in str(error) and not net.model.linear
             continue
         index = net.output_names.index(output)
-        # Parent and metabolite may fall almost alike (Ashraf 2018: 8 % apart), so that one outlasts the other late only.
+        # Parent and metabolite may fall almost alike (Ashraf 2018: 8 % apart), and one outlasts the other late only.
         late = float(plan.starts[-1]) + 250.0 * half_life
         time = np.array([late, late + half_life, late + 2.0 * half_life])
         levels = np.empty((1, 1, 3))

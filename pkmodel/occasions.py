@@ -1,0 +1,261 @@
+"""Parameters that differ from session to session: a course is run occasion by occasion.
+
+An occasion lasts from the start of a session to the start of the next; the first one from the start of the course, the
+last one for ever. ::
+
+    session        1              2              3
+    occasion  <----1--------------2--------------3---->
+    rates          K1             K2             K3         constant within an occasion, as the engines need them
+    amounts        x(0)    ---->  x(T2)  ---->   x(T3)      continuous: the end of one is the start of the next
+    levels         x / V1         x / V2         x / V3     may jump with the volume where an occasion begins
+    a dose of 1    ====lag====[release.............]        its fraction, lag and release are those of session 1;
+                                                            what is still to come when 2 begins arrives then and there
+
+So nothing is approximated: each occasion is a run of its own, exact or to the tolerance of the solver, and a figure
+over several occasions is put together of theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pkmodel import engine, network, schedule
+from pkmodel import population as people
+from pkmodel.core.kinds import JUMP, N_STATS, RATE_OFF, RATE_ON, Events
+from pkmodel.engine import AUTO, Numerics
+from pkmodel.errors import InputError, Problem
+from pkmodel.metrics import Boundaries
+from pkmodel.network import Network
+from pkmodel.population import Population
+from pkmodel.schedule import Schedule
+from pkmodel.specs.model import ModelSpec
+from pkmodel.specs.protocol import ProtocolSpec
+from pkmodel.system import System
+
+Floats = NDArray[np.float64]
+
+
+def networks(model: ModelSpec, population: Population, sessions: int) -> tuple[Network, ...] | None:
+    """The network of each of ``sessions`` sessions; None where the population has no effects of occasions.
+
+    Raises InputError where a parameter comes out that no patient can have.
+    """
+    if not population.kappas:
+        return None
+    every = range(1, sessions + 1)
+    return tuple(
+        network.build(model, population, people.parameters(model, population, session=index)) for index in every
+    )
+
+
+@dataclass(frozen=True)
+class Occasion:
+    """One occasion: ``start`` to ``end`` in h, what arrives in it, and a system that begins with what is there."""
+
+    start: float
+    end: float
+    network: Network
+    system: System
+    events: Events
+
+
+@dataclass(frozen=True)
+class Course:
+    """A course in occasions; made by :func:`course`."""
+
+    occasions: tuple[Occasion, ...]
+    numerics: Numerics
+
+    def parts(self, time: Floats) -> Iterator[tuple[Occasion, slice]]:
+        """The occasions that rising times (t,) fall into, each with its part of them."""
+        starts = [occasion.start for occasion in self.occasions[1:]]
+        edges = [0, *np.searchsorted(time, starts, side="left").tolist(), time.size]
+        for occasion, first, last in zip(self.occasions, edges[:-1], edges[1:], strict=True):
+            if last > first:
+                yield occasion, slice(first, last)
+
+    def amounts(self, time: Floats) -> Floats:
+        """Amounts (n, t, s) in mg at rising times (h), each after what arrives at that instant."""
+        size, states, _ = self.occasions[0].system.rates.shape
+        found = np.empty((size, time.size, states))
+        for occasion, part in self.parts(time):
+            found[:, part] = engine.amounts(occasion.system, occasion.events, time[part], numerics=self.numerics)
+        return found
+
+    def levels(self, time: Floats) -> Floats:
+        """Levels (n, k, t) of the outputs in their units at rising times (h)."""
+        first = self.occasions[0].network
+        found = np.empty((first.size, len(first.output_names), time.size))
+        for occasion, part in self.parts(time):
+            net = occasion.network
+            found[:, :, part] = engine.levels(
+                occasion.system,
+                occasion.events,
+                time[part],
+                net.output_compartment,
+                net.output_scale,
+                numerics=self.numerics,
+            )
+        return found
+
+    def count_levels(self, time: Floats, counts: NDArray[np.uint32]) -> None:
+        """Add each level of :meth:`levels` to the sketches ``counts`` (t, k, sketch.BINS)."""
+        for occasion, part in self.parts(time):
+            net = occasion.network
+            engine.count_levels(
+                occasion.system,
+                occasion.events,
+                time[part],
+                net.output_compartment,
+                net.output_scale,
+                counts[part],
+                self.numerics,
+            )
+
+    def figures(
+        self, bounds: Boundaries, observe: Callable[[Network], tuple[NDArray[np.int64], Floats]]
+    ) -> tuple[Floats, Floats, Floats, Floats]:
+        """Figures of states over the intervals of a course, and the scale that turns amounts of outputs into levels.
+
+        The start of every session is a boundary, so that no interval lies in two occasions.
+
+        Parameters
+        ----------
+        observe
+            gives, for the network of an occasion, the states that are seen (k,), the same in every occasion, and the
+            amounts (k, q, n) at which their thresholds stand.
+
+        Returns
+        -------
+        ``stats`` (n, m, k, N_STATS), ``time_above`` and ``first_crossing`` (n, m, k, q) as
+        :func:`pkmodel.engine.figures` has them, and ``scale`` (outputs, m, n).
+        """
+        size, intervals = self.occasions[0].network.size, bounds.time.shape[0] - 1
+        seen, limits, _ = observe(self.occasions[0].network)[1].shape
+        stats = np.empty((size, intervals, seen, N_STATS))
+        above, first = np.empty((size, intervals, seen, limits)), np.empty((size, intervals, seen, limits))
+        scale = np.empty((len(self.occasions[0].network.output_names), intervals, size))
+        for index, occasion in enumerate(self.occasions):
+            net, final = occasion.network, index + 1 == len(self.occasions)
+            begins = bounds.position["start", index] if index else np.zeros(1, dtype=np.int64)
+            ends = np.full(1, intervals) if final else bounds.position["start", index + 1]
+            low, high = int(begins.min()), int(ends.max())
+            # Intervals of other occasions, where patients differ in the order of their boundaries, shrink to nothing.
+            edges = np.clip(bounds.time[low : high + 1], occasion.start if index else -np.inf, occasion.end)
+            part = engine.figures(occasion.system, occasion.events, edges, *observe(net), self.numerics)
+            number = np.arange(low, high)[:, None]
+            mine = np.broadcast_to((number >= begins) & (number < ends), (high - low, size))
+            for whole, piece in zip((stats, above, first), part, strict=True):
+                whole[:, low:high][mine.T] = piece[mine.T]
+            scale[:, low:high] = np.where(mine, net.output_scale[:, None, :], scale[:, low:high])
+        return stats, above, first, scale
+
+    def methods(self, until: float) -> NDArray[np.str_]:
+        """What integrates each patient (n,) up to ``until`` (h): the stiff solver where it does in any occasion."""
+        reached = [occasion for occasion in self.occasions[1:] if occasion.start <= until]
+        found = [
+            engine.methods(occasion.system, occasion.events, min(until, occasion.end), self.numerics)
+            for occasion in (self.occasions[0], *reached)
+        ]
+        return np.where(np.any([own == "stiff" for own in found], axis=0), "stiff", found[0])
+
+
+def course(nets: tuple[Network, ...], plan: Schedule, numerics: Numerics = AUTO) -> Course:
+    """Run through the occasions of a course, so that each begins with what the one before has left.
+
+    Parameters
+    ----------
+    nets
+        the networks of the sessions, with which ``plan`` was built too.
+
+    Raises
+    ------
+    RunError
+        where a solver gives up, with what to do.
+    """
+    starts = [*plan.starts.tolist(), np.inf]
+    first_dose = _first_dose(plan.events)
+    state: Floats | None = None
+    found = []
+    for index, net in enumerate(nets):
+        start, end = starts[index], starts[index + 1]
+        system = net.system
+        if state is not None:
+            system = replace(system, initial=state)
+            if system.dynamics is not None:
+                system = replace(system, first_dose=np.where(first_dose < start, first_dose, np.inf))
+        events = within(plan.events, start, end, anchored=state is not None)
+        found.append(Occasion(start, end, net, system, events))
+        if np.isfinite(end):
+            state = engine.amounts(system, events, np.array([start, end]), numerics=numerics)[:, -1]
+    return Course(tuple(found), numerics)
+
+
+def treat(
+    model: ModelSpec, population: Population, protocol: ProtocolSpec, fraction: float, numerics: Numerics = AUTO
+) -> tuple[Network, Schedule, Course | None]:
+    """A model for a population, what everyone gets of it, and the course where occasions differ.
+
+    Raises InputError where the population has effects of fewer occasions than the protocol has sessions.
+    """
+    net = network.build(model, population)
+    drawn = min((len(kappas) for kappas in population.kappas.values()), default=0)
+    sessions = len(protocol.plan()) if drawn else 0
+    if drawn < sessions:
+        found = f"effects of {drawn} occasions for {sessions} sessions"
+        raise InputError(Problem(found, "one occasion for each session", path="kappas", where="population"))
+    several = networks(model, population, sessions)
+    plan = schedule.build(protocol, net, fraction_of_drug=fraction, occasions=several)
+    return net, plan, None if several is None else course(several, plan, numerics)
+
+
+def _first_dose(events: Events) -> Floats:
+    """When (h) each patient (n,) gets something for the first time; infinite where never."""
+    giving = np.isin(events.kind, (JUMP, RATE_ON))
+    when = np.where(events.value[giving] != 0.0, events.time[giving], np.inf)
+    earliest: Floats = when.min(axis=0, initial=np.inf)
+    return earliest
+
+
+def within(events: Events, start: float, end: float, *, anchored: bool) -> Events:
+    """What of ``events`` falls into ``start`` <= time < ``end`` (h): an infusion that runs at the start begins there.
+
+    One that runs on at the end is not ended. An event that passes a patient by stands, with value 0, at the start,
+    where it changes nothing, so that the bits of a patient do not depend on who else is there. ``anchored`` puts such
+    an event there for everybody: a run begins with its first event.
+
+    Raises ValueError where an infusion's end is not the event after its beginning.
+    """
+    count = events.kind.size
+    begins = np.flatnonzero(events.kind == RATE_ON)
+    ends = np.flatnonzero(events.kind == RATE_OFF)
+    if not np.array_equal(ends, begins + 1) or begins.size + ends.size + (events.kind == JUMP).sum() < count:
+        raise ValueError("an infusion whose end does not follow its beginning")
+    time = events.time
+    inside = (time >= start) & (time < end)
+    moved = time.copy()
+    stops = time[ends]
+    inside[begins] = (time[begins] < end) & (stops > start)
+    moved[begins] = np.maximum(time[begins], start)
+    inside[ends] = (stops > start) & (stops < end)
+    kept = inside.any(axis=1)
+    value = np.where(inside, events.value, 0.0)[kept]
+    moved = np.where(inside, moved, start)[kept]
+    kind, target = events.kind[kept], events.target[kept]
+    if anchored or not events.alike:
+        kind, target = np.append(JUMP, kind), np.append(0, target)
+        moved = np.concatenate([np.full((1, time.shape[1]), start), moved])
+        value = np.concatenate([np.zeros((1, value.shape[1])), value])
+    return Events(
+        time=np.ascontiguousarray(moved),
+        order=np.ascontiguousarray(np.argsort(moved, axis=0, kind="stable")).astype(np.int64),
+        kind=kind.astype(np.int64),
+        target=target.astype(np.int64),
+        value=np.ascontiguousarray(value),
+        port_compartment=events.port_compartment,
+        alike=events.alike,
+    )

@@ -1,0 +1,135 @@
+"""What a rule must agree on with a model: metrics that an output or effect has, and limits in its unit.
+
+The exact figures of a course belong to states. An effect that follows one state by a curve that only rises, or only
+falls, takes them over: its highest value is that at the highest level, its time above a threshold the level's time
+above the level that the threshold stands for. An area does not carry over a curve, and a formula of several levels
+follows no single state; these are refused, with what to do instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pkmodel import units
+from pkmodel.errors import InputError, Problem
+from pkmodel.specs.expressions import described
+from pkmodel.specs.model import ModelSpec
+from pkmodel.specs.scenario import METRICS, WITH_THRESHOLD, Compare, Rule
+from pkmodel.units import Quantity
+
+#: Of an effect that falls as levels rise: what is not to be had, and what is instead.
+_FALLING = {
+    "peak": "lowest, its strongest effect",
+    "time_of_peak": "lowest, level_at or time_below",
+    "first_crossing": "lowest, level_at or time_below",
+}
+
+
+def falls(model: ModelSpec, name: str) -> bool:
+    """Whether the curve of an effect falls as levels rise, in a typical adult."""
+    from pkmodel.specs.model_rules import typical_adult
+
+    link = model.effects[name].link if name in model.effects else None
+    return link is not None and float(link.emax.evaluate(typical_adult(model))) < 0
+
+
+def refusal(model: ModelSpec, name: str, metric: str) -> Problem | None:
+    """Why a metric of an output or effect (its resolved name) is not to be had exactly; None where it is."""
+    what = metric.replace("_", " ")
+    if name not in model.effects:
+        if metric != "lowest":
+            return None
+        expected = "trough or level_at; lowest is of an effect that falls as levels rise"
+        return Problem(f"{metric} of {name}", expected, path="metric")
+    effect = model.effects[name]
+    if effect.effect is not None:
+        levels = " or ".join(dict.fromkeys(effect.on.values()))
+        found = f"{what} of {name}, which is a formula of levels and follows no single one"
+        expected = f"a rule on {levels}, or an effect by emax, sigmoid, turnover or effect_site alone; "
+        return Problem(found, expected + "simulate and the bands show a formula", path="output")
+    if effect.summed:
+        halves = " and ".join(effect.summed)
+        found = f"{what} of {name}, which follows {halves} together and no single one"
+        expected = f"a rule on one of {halves}, or an effect behind an effect_site; simulate and the bands show it"
+        return Problem(found, expected, path="output")
+    if effect.link is None:
+        expected = "peak, trough, level_at or time_below; lowest is of an emax or sigmoid that falls as levels rise"
+        return Problem(f"{metric} of {name}", expected, path="metric") if metric == "lowest" else None
+    if metric == "auc":
+        expected = "auc of an output, of a turnover or of an effect site alone"
+        return Problem(f"the area of {name}, which is no area of a level", expected, path="metric")
+    if falls(model, name):
+        if metric in _FALLING:
+            return Problem(f"{what} of {name}, which falls as levels rise", _FALLING[metric], path="metric")
+    elif metric == "lowest":
+        expected = "trough or level_at; lowest is of an effect that falls as levels rise"
+        return Problem(f"{metric} of {name}, which rises as levels rise", expected, path="metric")
+    return None
+
+
+def offered(model: ModelSpec, name: str) -> list[str]:
+    """The metrics of an output or effect."""
+    return [metric for metric in METRICS if refusal(model, name, metric) is None]
+
+
+def alike(rule: Rule, metric: str, name: str, model: ModelSpec) -> bool:
+    """Whether a rule gives its threshold or moment to a metric of an output or effect that is compared.
+
+    Levels share them; what an effect is counted in is its own.
+    """
+    try:
+        own = model.observable(rule.output)
+    except InputError:
+        return False
+    return rule.metric == metric and (own == name or not {own, name} & set(model.effects))
+
+
+def rule_problems(rule: Rule, model: ModelSpec) -> list[Problem]:
+    """What does not fit between a rule and a model; paths are those inside of the rule."""
+    try:
+        name = model.observable(rule.output)
+    except InputError as error:
+        return list(error.problems)
+    if (refused := refusal(model, name, rule.metric)) is not None:
+        return [refused]
+    side = "at_most" if rule.at_most is not None else "at_least"
+    found = _unit(model, name, METRICS[rule.metric], rule.limit, side)
+    if rule.threshold is not None:
+        found += _unit(model, name, "concentration", rule.threshold, "threshold")
+    return found
+
+
+def compare_problems(compare: Compare, rules: Sequence[Rule], model: ModelSpec) -> list[Problem]:
+    """What does not fit between a comparison and a model."""
+    try:
+        name = model.observable(compare.output, path="compare.output")
+    except InputError as error:
+        return list(error.problems)
+    problems = []
+    for index, metric in enumerate(compare.metrics):
+        path = f"compare.metrics[{index}]"
+        if (refused := refusal(model, name, metric)) is not None:
+            problems.append(refused.at(path="compare.output" if refused.path == "output" else path))
+        elif metric in (*WITH_THRESHOLD, "level_at") and not any(alike(rule, metric, name, model) for rule in rules):
+            problems.append(Problem(metric, f"a rule on {name} that gives this metric its threshold or moment", path))
+    return problems
+
+
+def _unit(model: ModelSpec, name: str, kind: str, value: Quantity, path: str) -> list[Problem]:
+    """A limit or threshold in the unit of what it limits; below 0 only for an effect."""
+    unit, expected = units.KINDS[kind]
+    dimensions = dict(units.parse_unit(unit).dimensions)
+    if name in model.effects and kind != "time":
+        own = model.observables[name]
+        dimensions = dict(model.effects[name].dimensions or {})
+        expected = f"a value in what {name} is counted in, {own}" if own else f"a plain number, which {name} is"
+        if kind == "exposure":
+            dimensions["time"] = dimensions.get("time", 0.0) + 1.0
+            dimensions = {key: power for key, power in dimensions.items() if power}
+            expected = f"an area under {name} ({described(dimensions)})"
+    if dict(value.unit.dimensions) != dimensions:
+        bare = "" if value.unit.text else " without a unit"
+        return [Problem(value.text + bare, expected, path=path)]
+    if name not in model.effects and value.value < 0:
+        return [Problem(value.text, "a limit of at least 0", path=path)]
+    return []
