@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel import cautions, findings, metrics
+from pkmodel import cautions, findings, measurement, metrics
 from pkmodel.findings import Question
 from pkmodel.metrics import Request, Span
 from pkmodel.population import Population
@@ -109,11 +109,12 @@ def _course_warnings(arm: Arm, model: ModelSpec) -> tuple[str, ...]:
 def variability_notes(scenario: Scenario, models: Iterable[ModelSpec]) -> list[str]:
     """What a reader must know of the kinds of variability that were asked for, one sentence each."""
     said = []
+    models = list(models)
     for model in models:
         block = model.variability.between_occasion
         if scenario.spec.variability.between_occasion and not any(effect.variance for effect in block.effects.values()):
             said.append(f"{model.id} has no between-occasion variability: its patients are the same in every session")
-    return said
+    return said + (measurement.notes(models) if scenario.spec.variability.residual else [])
 
 
 def condition(request: Request, span: Span, model: ModelSpec) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -180,14 +180,21 @@ def spans_of(window: Window, n_sessions: int) -> dict[str, list[Span]]:
 
 
 def keeps(
-    rule: Rule, model: ModelSpec, figures: Mapping[str, Figures], n_sessions: int
+    rule: Rule,
+    model: ModelSpec,
+    figures: Mapping[str, Figures],
+    n_sessions: int,
+    evaluate: Callable[[Figures, Span, Request], Floats] = metrics.evaluate,
 ) -> dict[str, NDArray[np.bool_]]:
-    """Which patients (n,) keep a rule, by window; over several spans the worst one counts."""
+    """Which patients (n,) keep a rule, by window; over several spans the worst one counts.
+
+    ``evaluate`` gives a metric, true or as measured.
+    """
     request = request_of(rule, model)
     # In hours where it is a time: times and areas have the hour as their base unit.
     limit = rule.limit.value / (1.0 if METRICS[rule.metric] == "time" else model.factor_of(request.output))
     found = {}
     for label, spans in spans_of(rule.window, n_sessions).items():
-        values = np.stack([metrics.evaluate(figures[request.output], span, request) for span in spans])
+        values = np.stack([evaluate(figures[request.output], span, request) for span in spans])
         found[label] = values.max(axis=0) <= limit if rule.upper else values.min(axis=0) >= limit
     return found

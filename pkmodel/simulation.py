@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel import cautions, effect_figures, engine, metrics, occasions, units
+from pkmodel import cautions, effect_figures, engine, measurement, metrics, occasions, units
 from pkmodel.core import kinds
 from pkmodel.engine import AUTO, Numerics
 from pkmodel.errors import InputError, Problem, shown
+from pkmodel.measurement import Assay
 from pkmodel.metrics import Figures, Request, Span
 from pkmodel.network import Network
 from pkmodel.occasions import Course
@@ -45,6 +46,7 @@ class Result:
     the other states of the network hold (effect sites mg/L, turnovers in the unit of their effect).
     ``warnings`` says what a reader must know: who is outside the model's range, what is assumed. ``course`` is there
     where parameters differ between occasions; ``network`` then holds those of the patients over all occasions.
+    ``assay`` measures levels where residual error was asked for.
     """
 
     network: Network
@@ -56,6 +58,7 @@ class Result:
     until: float = field(default=0.0)
     numerics: Numerics = AUTO
     course: Course | None = None
+    assay: Assay | None = None
 
     @property
     def model(self) -> ModelSpec:
@@ -75,7 +78,12 @@ class Result:
         return engine.methods(self.network.system, self.schedule.events, float(self.time[-1]), self.numerics)
 
     def level(self, output: str = "parent") -> Floats:
-        """(n, t) levels of an output, or an effect, in its unit."""
+        """(n, t) levels of an output, or an effect, in its unit; an output as measured where there is an ``assay``."""
+        if self.assay is None or output in self.network.effects:
+            return self._true(output)
+        return self.assay.of_grid(self._true(output), self.model.output(output), self.time)
+
+    def _true(self, output: str) -> Floats:
         if self.course is None:
             return _level(self.network, self.amounts, output)
         parts = [_level(of.network, self.amounts[:, part], output) for of, part in self.course.parts(self.time)]
@@ -173,6 +181,8 @@ def simulate(
     strict: bool = False,
     numerics: Numerics = AUTO,
     effects: Sequence[EffectFile | Source] = (),
+    residual: bool = False,
+    seed: int = 1,
 ) -> Result:
     """Simulate a protocol.
 
@@ -195,6 +205,9 @@ def simulate(
         the engine and its tolerance; by default the exact one where the model is linear.
     effects
         loaded ones, or their names or paths, to attach to the model; see :func:`pkmodel.specs.attach.attach`.
+    residual, seed
+        whether levels are as measured, with the residual error of the model (:mod:`pkmodel.measurement`); the seed of
+        that. Figures of sessions are of true levels all the same.
 
     Raises
     ------
@@ -225,8 +238,11 @@ def simulate(
         time = np.append(time, span)
     told = cautions.of_model(model, cautions.ages(population))
     said = (*warnings, *told, *outside, *model.assumptions)
+    assay = Assay(model, seed, population.first, population.size) if residual else None
+    if residual:
+        said = (*said, *measurement.notes([model]))
     amounts = amounts_at(net, plan, time, numerics) if course is None else course.amounts(time)
-    return Result(net, plan, time, amounts, said, protocol, span, numerics, course)
+    return Result(net, plan, time, amounts, said, protocol, span, numerics, course, assay)
 
 
 def _positive(text: str, name: str) -> float:

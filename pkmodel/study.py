@@ -20,9 +20,13 @@ from pkmodel.cases import Case, cases_of
 from pkmodel.engine import AUTO, Numerics
 from pkmodel.errors import InputError, Problem
 from pkmodel.findings import Question
+from pkmodel.measurement import Assay
 from pkmodel.metrics import Request, Span
+from pkmodel.network import Network
+from pkmodel.occasions import Course
 from pkmodel.outcome import CaseSums, Study
 from pkmodel.population import Population
+from pkmodel.schedule import Schedule
 from pkmodel.specs.library import Scenario
 
 Floats = NDArray[np.float64]
@@ -226,7 +230,11 @@ def _run_case(
         effects=tuple(dict.fromkeys(item.output for item in case.requests if item.output in net.effects)),
         course=course,
     )
-    if course is None:
+    assay = None
+    if scenario.spec.variability.residual:
+        assay = Assay(case.model, scenario.spec.seed, drawn.first, drawn.size)
+        _count_measured(assay, net, plan, case, sums, numerics, course)
+    elif course is None:
         engine.count_levels(
             net.system, plan.events, case.times, net.output_compartment, net.output_scale, sums.bands, numerics
         )
@@ -236,8 +244,9 @@ def _run_case(
         levels = effect_figures.levels(net, plan.events, case.times, numerics, course)
         for index in range(len(net.effects)):
             sketch.count_signed(levels[index], sums.effects[index])
+    evaluate = metrics.evaluate if assay is None else assay.evaluate
     values = {
-        (request, span): metrics.evaluate(figures[request.output], span, request)
+        (request, span): evaluate(figures[request.output], span, request)
         for request, several in case.requests.items()
         for span in several
     }
@@ -246,7 +255,7 @@ def _run_case(
             highest = metrics.peak(figures[name], Span("session", session + 1), Request("peak", name))
             sketch.count(highest, sums.peaks[session, index])
     for rule in scenario.spec.rules:
-        for label, kept in findings.keeps(rule, case.model, figures, case.n_sessions).items():
+        for label, kept in findings.keeps(rule, case.model, figures, case.n_sessions, evaluate).items():
             sums.met[rule.id, label] = sums.met.get((rule.id, label), 0) + int(kept.sum())
     flags = population.outside_valid_for(case.model, drawn)
     for name, outside in flags.items():
@@ -277,3 +286,27 @@ def _run_case(
             for question, (request, several) in case.questions.items()
         },
     )
+
+
+def _count_measured(
+    assay: Assay,
+    net: Network,
+    plan: Schedule,
+    case: Case,
+    sums: CaseSums,
+    numerics: Numerics,
+    course: Course | None,
+) -> None:
+    """Add measured levels to the sketches of the bands."""
+    from pkmodel.core import sketch
+
+    if course is not None:
+        levels = course.levels(case.times)
+    else:
+        levels = engine.levels(
+            net.system, plan.events, case.times, net.output_compartment, net.output_scale, numerics=numerics
+        )
+    for index, name in enumerate(net.output_names):
+        seen = assay.of_grid(levels[:, index], name, case.times)
+        for at in range(case.times.size):
+            sketch.count(np.ascontiguousarray(seen[:, at]), sums.bands[at, index])

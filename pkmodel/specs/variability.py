@@ -91,7 +91,7 @@ class VariabilitySwitch(Spec):
     @model_validator(mode="after")
     def _consistent(self) -> VariabilitySwitch:
         problems = []
-        for name in ("residual", "parameter_uncertainty"):
+        for name in ("parameter_uncertainty",):
             if getattr(self, name):
                 problems.append(Problem("true", "false: this version cannot draw it", path=name))
         if self.replace and not self.between_subject:
