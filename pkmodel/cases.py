@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel import findings, measurement, metrics, simulation
+from pkmodel import cautions, findings, measurement, metrics
+from pkmodel.findings import Question
 from pkmodel.metrics import Request, Span
 from pkmodel.population import Population
 from pkmodel.specs.library import Arm, Scenario, drug_fraction
@@ -27,12 +28,17 @@ class Case:
     model: ModelSpec
     fraction: float
     warnings: tuple[str, ...]
+    """Of the drug that is given: a sentence each."""
+    outside: tuple[str, ...]
+    """How the course leaves what the model is valid for, which --strict refuses: a sentence each."""
     requests: dict[Request, list[Span]]
     compared: tuple[Request, ...]
     times: Floats
     """(t,) h from the start of the course: the grid of the bands, session after session."""
     session_of: NDArray[np.int64]
     last_window: float
+    questions: dict[Question, tuple[Request, list[Span]]]
+    """What this model is set beside others in; empty where its arm runs on one model."""
 
     @property
     def n_sessions(self) -> int:
@@ -82,12 +88,14 @@ def cases_of(scenario: Scenario, *, all_metrics: bool = False) -> list[Case]:
                     arm=arm,
                     model=model,
                     fraction=fraction,
-                    warnings=tuple(warnings) + _course_warnings(arm, model),
+                    warnings=tuple(warnings),
+                    outside=_course_warnings(arm, model),
                     requests=requests,
                     compared=tuple(compared),
                     times=np.concatenate(times),
                     session_of=np.concatenate(session_of),
                     last_window=max(metrics.LAST_WINDOW, spec.observe.span.value),
+                    questions=findings.questions_of(spec, model, len(plan)) if len(arm.models) > 1 else {},
                 )
             )
     return found
@@ -95,7 +103,7 @@ def cases_of(scenario: Scenario, *, all_metrics: bool = False) -> list[Case]:
 
 def _course_warnings(arm: Arm, model: ModelSpec) -> tuple[str, ...]:
     nobody = Population(0, 0, {})
-    return tuple(f"arm {arm.name}: {sentence}" for sentence in simulation.validity(arm.protocol, model, nobody))
+    return tuple(f"arm {arm.name}: {sentence}" for sentence in cautions.validity(arm.protocol, model, nobody))
 
 
 def variability_notes(scenario: Scenario, models: Iterable[ModelSpec]) -> list[str]:

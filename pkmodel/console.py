@@ -95,6 +95,7 @@ def study(found: Study, folder: Path) -> None:
     if spec.question:
         text(spec.question)
     _findings(found)
+    _between_models(found)
     text(f"n = {found.n:,} virtual patients, seed {spec.seed}. Intervals hold simulation error only.")
     for case in {case.model.id: case for case in found.cases}.values():
         text(f"Model {case.model.id}: evidence {case.model.evidence}. {case.model.source.citation}")
@@ -107,27 +108,55 @@ def study(found: Study, folder: Path) -> None:
 
 
 def _findings(found: Study) -> None:
-    """One line per rule and window, and under it one per arm (and model)."""
-    several = len({case.model.id for case in found.cases}) > 1
-    names = {id(item): item.arm + (f" ({item.model})" if several else "") for item in found.results}
-    widths = {"arm": max(map(len, names.values())) + 2, "kept by": 8, "95 % interval": 14, "required": 8, "verdict": 9}
+    """One line per rule and window, under it one per arm, or per model of an arm and what they say together."""
+    several = len(found.models) > 1
+    names = {id(item): f"    {item.model}" if several else f"  {item.arm}" for item in found.results}
+    widths = {"arm": max(map(len, names.values())), "kept by": 8, "95 % interval": 14, "required": 8, "verdict": 9}
+    if several:  # the required share stands in the heading, to leave room for the names of models
+        del widths["required"]
+    together = {(joint.rule.id, joint.window, joint.arm): joint for joint in found.joint_verdicts}
     first = True
     for rule in found.scenario.spec.rules:
         for window in dict.fromkeys(item.window for item in found.results if item.rule == rule.id):
             shown = Table(box=None, pad_edge=False, header_style="dim", show_header=first)
             for head, width in widths.items():
                 left = head in ("arm", "verdict")
-                shown.add_column(head, justify="left" if left else "right", no_wrap=True, min_width=width)
-            for item in found.results:
-                if (item.rule, item.window) == (rule.id, window):
-                    row = [f"  {names[id(item)]}", f"{100 * item.share:.1f} %"]
-                    row += [f"{100 * item.low:.1f}-{100 * item.high:.1f} %", f"{100 * item.required:g} %"]
-                    shown.add_row(*(escape(cell) for cell in row), f"[{_COLOURS[item.verdict]}]{item.verdict}[/]")
+                title = "arm and model" if several and head == "arm" else head
+                shown.add_column(title, justify="left" if left else "right", no_wrap=True, min_width=width)
+            here = [item for item in found.results if (item.rule, item.window) == (rule.id, window)]
+            for index, item in enumerate(here):
+                if several and (index == 0 or here[index - 1].arm != item.arm):
+                    shown.add_row(escape(f"  {item.arm}"))
+                row = [names[id(item)], f"{100 * item.share:.1f} %"]
+                row += [f"{100 * item.low:.1f}-{100 * item.high:.1f} %"]
+                row += [] if several else [f"{100 * item.required:g} %"]
+                shown.add_row(*(escape(cell) for cell in row), f"[{_COLOURS[item.verdict]}]{item.verdict}[/]")
             teaching = any(case.model.illustrative(rule.output) for case in found.cases)
             said = described(rule) + (" (illustrative)" if teaching else "")
-            out.print(f"[bold]{rule.id}[/bold]: {escape(said)}, {window}")
+            required = f", required in {100 * rule.share.value:g} %" if several else ""
+            out.print(f"[bold]{rule.id}[/bold]: {escape(said)}, {window}{required}")
             out.print(shown)
+            for arm in dict.fromkeys(item.arm for item in here):
+                if (joint := together.get((rule.id, window, arm))) is not None:
+                    line = f"{escape(arm)}: [{_COLOURS.get(joint.verdict, 'yellow')}]{escape(joint.sentence)}[/]"
+                    out.print(Padding(line, (0, 0, 0, 2)))
             first = False
+
+
+def _between_models(found: Study) -> None:
+    """How far the models of an arm lie apart, a line for each metric."""
+    if not found.model_ranges:
+        return
+    text("Between models: the lowest and the highest median over patients", bold=True)
+    for item in found.model_ranges:
+        asked = item.question
+        what = f"{item.arm}: {asked.metric.replace('_', ' ')}{f' {asked.condition}' if asked.condition else ''}"
+        what += f" of {asked.output}, {f'{asked.taken} of ' if asked.taken else ''}{asked.window}"
+        (low, lowest), (high, highest) = item.lowest, item.highest
+        ratio = f", ratio {item.ratio:.2f}" if item.ratio is not None else ""
+        unit = f" {item.unit}" if item.unit else ""
+        ends = [f"{value:.3g}{unit}" if value < float("inf") else "never" for value in (lowest, highest)]
+        text(f"{what}: {ends[0]} ({low}) to {ends[1]} ({high}){ratio}", indent=2)
 
 
 def _figures(row: Mapping[Any, Any]) -> dict[str, str]:

@@ -5,6 +5,8 @@ Laid out by arithmetic in inches, because a solver for the layout takes longer t
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
@@ -12,8 +14,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from pkmodel import plots
+from pkmodel.ink import INK, LIMIT
 from pkmodel.outcome import Study
-from pkmodel.plots import INK, LIMIT, Limit, limits_of
+from pkmodel.plots import Limit, limits_of
 from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.scenario import Rule, is_level
 
@@ -24,7 +27,9 @@ if TYPE_CHECKING:
 
 NOT_FOR_CARE = "Research and teaching only, not for patient care."
 #: Inches of the page around the panels.
-_LEFT, _RIGHT, _LINE = 0.85, 1.25, 0.165
+_LEFT, _RIGHT, _LINE = 0.85, 1.25, 0.14
+#: Letters of the foot to an inch, at least.
+_PER_INCH = 14.5
 
 
 def result_figure(result: Result) -> Figure:
@@ -35,7 +40,7 @@ def result_figure(result: Result) -> Figure:
     title = result.protocol.title if result.protocol else model.title
     units = list(dict.fromkeys(plots.unit_of(model, name) for name in result.network.effects))
     lines = [*foot, NOT_FOR_CARE]
-    figure, axes = _sheet(
+    figure, axes = sheet(
         title, lines, rows=1 + len(units), columns=1, width=10.5, height=3.9 if not units else 3.1, right=0.25
     )
     plots.levels(result, ax=axes[0][0])
@@ -45,7 +50,11 @@ def result_figure(result: Result) -> Figure:
 
 
 def figures(study: Study) -> dict[str, Figure]:
-    """The figures of a run by file name: bands per arm, and session peaks."""
+    """The figures of a run by file name: bands per arm, session peaks, and several models of an arm in one panel."""
+    if any(len(arm.models) > 1 for arm in study.scenario.arms):
+        from pkmodel import model_figures
+
+        return model_figures.figures(study)
     return {"bands.png": _bands_figure(study), "session_peaks.png": _peaks_figure(study)}
 
 
@@ -62,7 +71,7 @@ def _bands_figure(study: Study) -> Figure:
         rows, columns = sum(len(names) for names in outputs), 1
         places = [(row, 0) for row in range(rows)]
     title = study.scenario.spec.title
-    figure, axes = _sheet(title, _foot(study), rows=rows, columns=columns, width=13.0, height=2.75, legend=True)
+    figure, axes = sheet(title, foot_of(study), rows=rows, columns=columns, width=13.0, height=2.75, legend=True)
     panels = [(case, name) for case, names in zip(study.cases, outputs, strict=True) for name in names]
     tops: dict[str, float] = {}
     bottoms: dict[str, float] = {}
@@ -72,12 +81,18 @@ def _bands_figure(study: Study) -> Figure:
         tops[name], bottoms[name] = max(tops.get(name, 0.0), top), min(bottoms.get(name, 0.0), bottom)
     for (row, column), (case, name) in zip(places, panels, strict=True):
         axes[row][column].set_ylim(bottoms[name], tops[name])  # one scale for what is to be compared
-        _label_limits(axes[row][column], [limit for limit in limits_of(study, case, name) if limit.level < tops[name]])
+        label_limits(axes[row][column], [limit for limit in limits_of(study, case, name) if limit.level < tops[name]])
     used = set(places)
     for row in range(rows):
         for column in range(columns):
             if (row, column) not in used:
                 axes[row][column].remove()
+    legend(figure, band_handles(study))
+    return figure
+
+
+def band_handles(study: Study) -> list[Any]:
+    """What the legend of bands explains."""
     rules = study.scenario.spec.rules
     handles: list[Any] = [
         Line2D([], [], color="#555555", linewidth=1.6, label="median"),
@@ -94,22 +109,34 @@ def _bands_figure(study: Study) -> Figure:
         handles.append(Line2D([], [], color=INK, linewidth=4, label="infusion"))
     if any(not planned.over for planned in plans):
         handles.append(Line2D([], [], color=INK, marker="v", linestyle="", label="dose at once (first device)"))
+    if study.scenario.spec.marks:
+        handles.append(mark_handle())
+    return handles
+
+
+def mark_handle() -> Line2D:
+    """The legend's entry for published levels."""
+    look: dict[str, Any] = {"color": "white", "markeredgecolor": INK, "markeredgewidth": 1.4}
+    return Line2D([], [], marker="D", markersize=6, linestyle="", label="published level", **look)
+
+
+def legend(figure: Figure, handles: list[Any]) -> None:
+    """A line of entries under the title."""
     height = figure.get_figheight()
     figure.legend(
         handles=handles,
         loc="upper left",
         bbox_to_anchor=(0.005, 1 - 0.36 / height),
         ncols=len(handles),
-        fontsize=9,
+        fontsize=9 if len(handles) <= 8 else 8,
         frameon=False,
-        columnspacing=1.2,
-        handlelength=1.8,
+        columnspacing=1.2 if len(handles) <= 8 else 0.9,
+        handlelength=1.8 if len(handles) <= 8 else 1.5,
     )
-    return figure
 
 
 def _peaks_figure(study: Study) -> Figure:
-    described = {rule.id: _describe(rule) + _teaching(study, rule) for rule in study.scenario.spec.rules}
+    described = {rule.id: describe(rule) + teaching(study, rule) for rule in study.scenario.spec.rules}
     several = len({case.model.id for case in study.cases}) > 1
     judged: dict[str, list[str]] = {}
     for found in study.results:
@@ -120,18 +147,19 @@ def _peaks_figure(study: Study) -> Figure:
     lines = [f"{rule}:  {';  '.join(arms)}" for rule, arms in judged.items()]
     lines.append("In brackets the 95 % interval, simulation error only.")
     title = f"{study.scenario.spec.title}\nPeak of each session"
-    figure, ((ax,),) = _sheet(title, [*lines, *_foot(study)], rows=1, columns=1, width=12.0, height=3.9, legend=True)
+    figure, ((ax,),) = sheet(title, [*lines, *foot_of(study)], rows=1, columns=1, width=12.0, height=3.9, legend=True)
     plots.session_peaks(study, ax=ax)
     case = study.cases[0]
     name = case.model.output("parent")
     top = ax.get_ylim()[1]
-    _label_limits(
+    label_limits(
         ax, [limit for limit in limits_of(study, case, name) if limit.rule.metric == "peak" and limit.level < top]
     )
     return figure
 
 
-def _describe(rule: Rule) -> str:
+def describe(rule: Rule) -> str:
+    """A rule in words, with its name before them."""
     what = rule.metric.replace("_", " ")
     if rule.threshold is not None:
         what += f" {rule.threshold.text}"
@@ -142,7 +170,8 @@ def _describe(rule: Rule) -> str:
     return f"{rule.id}: {what} {'at most' if rule.upper else 'at least'} {rule.limit.text}"
 
 
-def _teaching(study: Study, rule: Rule) -> str:
+def teaching(study: Study, rule: Rule) -> str:
+    """What is said beside a rule on an illustrative effect."""
     return " (illustrative)" if any(case.model.illustrative(rule.output) for case in study.cases) else ""
 
 
@@ -150,7 +179,8 @@ def _grade(model: ModelSpec) -> str:
     return f"evidence: {model.evidence}, {model.sampling} sampling"
 
 
-def _foot(study: Study) -> list[str]:
+def foot_of(study: Study) -> list[str]:
+    """What stands at the foot of every page of a run."""
     models = {case.model.id: case.model for case in study.cases}
     grades = "; ".join(f"{model.id} ({_grade(model)})" for model in models.values())
     lines = [f"n = {study.n:,} virtual patients, seed {study.scenario.spec.seed}. Model {grades}."]
@@ -159,7 +189,7 @@ def _foot(study: Study) -> list[str]:
     return [*lines, NOT_FOR_CARE]
 
 
-def _sheet(
+def sheet(
     title: str,
     foot: list[str],
     *,
@@ -169,24 +199,31 @@ def _sheet(
     height: float,
     legend: bool = False,
     right: float = _RIGHT,
+    between: float | None = None,
+    shares: Sequence[float] = (),
 ) -> tuple[Figure, list[list[Axes]]]:
     """A page with a title, a grid of panels, and lines of text at the foot; sizes in inches.
 
+    ``right`` is what stays free beside the last column, ``between`` what lies between two; ``shares`` are the widths of
+    the columns over one another, equal by default. Long lines of the foot are wrapped.
+
     Laid out by arithmetic, because a solver for the layout takes longer than the simulation.
     """
-    pad, between = 0.75, 0.45 + right
+    pad, between = 0.75, 0.45 + right if between is None else between
+    foot = [part for line in foot for part in textwrap.wrap(line, int(_PER_INCH * width), subsequent_indent="    ")]
     top = 0.35 + 0.22 * title.count("\n") + (0.32 if legend else 0.0) + 0.28
     bottom = 0.62 + _LINE * len(foot)
     total = top + rows * height + (rows - 1) * pad + bottom
-    panel = (width - _LEFT - right - (columns - 1) * between) / columns
+    room = width - _LEFT - right - (columns - 1) * between
+    panels = [room * share / sum(shares) for share in shares] if shares else [room / columns] * columns
     figure = Figure(figsize=(width, total))
     axes = []
     for row in range(rows):
         y = (bottom + (rows - 1 - row) * (height + pad)) / total
         line = []
         for column in range(columns):
-            x = (_LEFT + column * (panel + between)) / width
-            line.append(figure.add_axes((x, y, panel / width, height / total)))
+            x = (_LEFT + sum(panels[:column]) + column * between) / width
+            line.append(figure.add_axes((x, y, panels[column] / width, height / total)))
         axes.append(line)
     figure.text(
         0.1 / width, 1 - 0.1 / total, title, ha="left", va="top", fontsize=13, fontweight="bold", linespacing=1.15
@@ -198,7 +235,7 @@ def _sheet(
     return figure, axes
 
 
-def _label_limits(ax: Axes, limits: list[Limit]) -> None:
+def label_limits(ax: Axes, limits: list[Limit]) -> None:
     """Names of the limits in the right margin, pushed apart where they would overlap."""
     top = ax.get_ylim()[1]
     room = 0.062 * top

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -14,7 +14,7 @@ from pkmodel import metrics
 from pkmodel.metrics import Figures, Request, Span
 from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.rule_checks import alike
-from pkmodel.specs.scenario import METRICS, Compare, Rule, Window
+from pkmodel.specs.scenario import METRICS, Compare, Rule, ScenarioSpec, Window
 
 Floats = NDArray[np.float64]
 Verdict = Literal["met", "broken", "undecided"]
@@ -110,6 +110,56 @@ def requests_of(compare: Compare, rules: list[Rule], model: ModelSpec) -> list[R
         similar = [request_of(rule, model) for rule in rules if alike(rule, metric, name, model)]
         found += [Request(metric, name, like.threshold, like.moment) for like in similar] or [Request(metric, name)]
     return list(dict.fromkeys(found))
+
+
+@dataclass(frozen=True)
+class Question:
+    """A metric over a window in the words of the scenario, so that models can be set side by side.
+
+    ``condition`` is the threshold or the moment, and whether the effect is illustrative; ``taken`` says which of
+    several spans counts, None where there is one.
+    """
+
+    output: str
+    metric: str
+    condition: str | None
+    window: str
+    taken: Literal["highest", "lowest"] | None
+
+
+def questions_of(spec: ScenarioSpec, model: ModelSpec, n_sessions: int) -> dict[Question, tuple[Request, list[Span]]]:
+    """What rules and comparison ask for, each with what answers it on this model; no question twice."""
+    found: dict[Question, tuple[Request, list[Span]]] = {}
+
+    def add(output: str, rule: Rule | None, request: Request, window: str, spans: list[Span], upper: bool) -> None:
+        words = [rule.threshold.text] if rule is not None and rule.threshold is not None else []
+        words += [str(rule.at)] if rule is not None and rule.at is not None else []
+        words += ["illustrative"] if model.illustrative(request.output) else []
+        condition = ", ".join(words) or None
+        taken: Literal["highest", "lowest"] | None = None
+        if len(spans) > 1:
+            taken = "highest" if upper else "lowest"
+        found.setdefault(Question(output, request.metric, condition, window, taken), (request, spans))
+
+    for rule in spec.rules:
+        for label, spans in spans_of(rule.window, n_sessions).items():
+            add(rule.output, rule, request_of(rule, model), label, spans, rule.upper)
+    if spec.compare is not None:
+        together = [span for spans in spans_of(spec.compare.window, n_sessions).values() for span in spans]
+        for request in requests_of(spec.compare, spec.rules, model):
+            same = (rule for rule in spec.rules if replace(request_of(rule, model), output=request.output) == request)
+            upper = request.metric != "lowest"
+            add(spec.compare.output, next(same, None), request, str(spec.compare.window), together, upper)
+    return found
+
+
+def answer(taken: str | None, spans: Sequence[Floats]) -> Floats:
+    """The value of each patient (n,) over the spans of a question."""
+    if taken is None:
+        return spans[0]
+    together = np.stack(spans)
+    worst: Floats = together.max(axis=0) if taken == "highest" else together.min(axis=0)
+    return worst
 
 
 def spans_of(window: Window, n_sessions: int) -> dict[str, list[Span]]:

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel import findings, metrics
+from pkmodel import between, cautions, findings, metrics
 from pkmodel.cases import Case, condition, variability_notes
 from pkmodel.engine import AUTO, Numerics
-from pkmodel.findings import Finding
+from pkmodel.findings import Finding, Question
 from pkmodel.metrics import Request, Span
 from pkmodel.specs.library import Scenario
+from pkmodel.specs.model import ModelSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,6 +44,8 @@ class CaseSums:
     """(effects, times, sketch.SIGNED): the bands of the effects, which may lie below 0."""
     met: dict[tuple[str, str], int] = field(default_factory=dict)
     outside: dict[str, int] = field(default_factory=dict)
+    people: dict[str, int] = field(default_factory=dict)
+    """How many of the patients are adults, and how many children."""
 
     def add(self, other: CaseSums) -> None:
         """Add the counts of other patients."""
@@ -51,8 +54,9 @@ class CaseSums:
         self.effects += other.effects
         for rule, count in other.met.items():
             self.met[rule] = self.met.get(rule, 0) + count
-        for name, count in other.outside.items():
-            self.outside[name] = self.outside.get(name, 0) + count
+        for mine, theirs in ((self.outside, other.outside), (self.people, other.people)):
+            for name, count in theirs.items():
+                mine[name] = mine.get(name, 0) + count
 
 
 @dataclass
@@ -64,6 +68,8 @@ class Study:
     sums: list[CaseSums]
     compared: list[dict[Request, Floats]]
     numerics: Numerics = AUTO
+    answers: list[dict[Question, Floats]] = field(default_factory=list)
+    """For each case what every patient has of the metrics that models are set side by side in; (n,) each."""
 
     @property
     def engines(self) -> dict[str, str]:
@@ -94,6 +100,42 @@ class Study:
         import pandas as pd
 
         return pd.DataFrame([vars(finding) for finding in self.results], columns=list(findings.COLUMNS))
+
+    @cached_property
+    def joint_verdicts(self) -> list[between.Joint]:
+        """Every rule judged over all models of an arm, where there are several."""
+        rules = self.scenario.spec.rules
+        teaching = {rule.id for rule in rules for case in self.cases if case.model.illustrative(rule.output)}
+        return between.joint(rules, self.results, teaching)
+
+    @property
+    def joint(self) -> pd.DataFrame:
+        """The joint verdicts as a table, columns as in joint.csv."""
+        import pandas as pd
+
+        return pd.DataFrame([item.row() for item in self.joint_verdicts], columns=list(between.JOINT))
+
+    @cached_property
+    def model_ranges(self) -> list[between.Range]:
+        """How far the models of an arm lie apart in the median over patients, for every metric asked for."""
+        return between.ranges(self.cases, self.answers, self.n)
+
+    @property
+    def between_models(self) -> pd.DataFrame:
+        """The ranges as a table, columns as in between_models.csv: a line per metric, and a median per model.
+
+        Medians are exact (of the values of all patients, not of a sketch). The range holds differences between
+        models only; the spread between patients is in the bands.
+        """
+        import pandas as pd
+
+        rows = [item.row(self.models) for item in self.model_ranges]
+        return pd.DataFrame(rows, columns=[*between.RANGE, *self.models])
+
+    @cached_property
+    def models(self) -> dict[str, ModelSpec]:
+        """Every model of the run by its id."""
+        return {case.model.id: case.model for case in self.cases}
 
     @cached_property
     def level_quantiles(self) -> list[Floats]:
@@ -225,22 +267,27 @@ class Study:
 
     @property
     def assumptions(self) -> list[str]:
-        """Everything assumed, borrowed or derived that this run rests on."""
+        """Everything assumed, borrowed or derived that this run rests on; what models share is said once."""
         # By arm too: an effect may be driven in one way where ketamine is given, in another where esketamine is.
-        return list(dict.fromkeys(sentence for case in self.cases for sentence in case.model.assumptions))
+        return cautions.grouped((case.model.id, sentence) for case in self.cases for sentence in case.model.assumptions)
 
-    @property
+    @cached_property
     def warnings(self) -> list[str]:
-        """What a reader must know: patients and courses outside of what a model is valid for, mixed drugs."""
-        said: list[str] = []
-        for case, sums in zip(self.cases, self.sums, strict=True):
-            said += case.warnings
-            said += [
-                f"{count} of {self.n} patients are outside the {name} that {case.model.id} is valid for"
-                for name, count in sums.outside.items()
-                if count
-            ]
-        said += variability_notes(self.scenario, {case.model.id: case.model for case in self.cases}.values())
+        """What a reader must know and what to do about it, no sentence twice; see :mod:`pkmodel.cautions`."""
+        # A model meets the same patients in every arm.
+        of_model = {case.model.id: sums for case, sums in zip(self.cases, self.sums, strict=True)}
+        flagged = [(model, of_model[name].outside, of_model[name].people) for name, model in self.models.items()]
+        said = cautions.grouped((case.model.id, sentence) for case in self.cases for sentence in case.warnings)
+        said += cautions.of_sites(self.scenario.spec, [*self.models.values()])
+        for model, _, people in flagged:
+            said += cautions.of_model(model, people)
+        said += cautions.of_patients(flagged, self.n)
+        said += cautions.grouped((case.model.id, sentence) for case in self.cases for sentence in case.outside)
+        said += cautions.grouped(
+            (model.id, sentence)
+            for model in self.models.values()
+            for sentence in variability_notes(self.scenario, [model])
+        )
         return list(dict.fromkeys(said))
 
 

@@ -1,8 +1,4 @@
-"""Pictures that explain. Every function takes ``ax=``, draws on it, returns it, and never shows it.
-
-Colours are Okabe and Ito's, which keep apart for colour-blind eyes; in grey, arms differ by hatching and bands
-by
-"""
+"""Pictures that explain. Every function takes ``ax=``, draws on it, returns it, and never shows it."""
 
 from __future__ import annotations
 
@@ -18,9 +14,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from pkmodel import units
 from pkmodel.cases import Case
-from pkmodel.errors import InputError, Problem
+from pkmodel.errors import InputError, Problem, unknown_name
+from pkmodel.ink import COLOURS, ENVELOPE, HATCHES, INK, LIMIT, MARK, pale, tidy
 from pkmodel.outcome import Study
+from pkmodel.overlay import envelope, marks_of, medians, stated
+from pkmodel.overlay import models_overlay as models_overlay
 from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.scenario import METRICS, Rule
 
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++")
-INK, LIMIT, MARK = "#222222", "#333333", "#F0E442"
 #: White space between two sessions on the broken time axis, as a share of a session.
 _GAP = 0.18
 
@@ -87,7 +84,10 @@ def mark_bands(model: ModelSpec, name: str, ax: Axes) -> None:
 def bands(study: Study, arm: str, output: str = "parent", *, model: str | None = None, ax: Axes | None = None) -> Axes:
     """Median and quantile bands of an output or effect over the sessions of one arm, with the limits that rules set.
 
-    The time axis is broken between sessions, so that a course of weeks still shows what happens in an hour.
+    The time axis is broken between sessions, so that a course of weeks still shows what happens in an hour. Where the
+    arm runs on several models, a grey area behind holds the range of their medians. Published marks of the scenario
+    are drawn where they belong.
+
     Raises InputError for an unknown arm or output.
     """
     case = _case(study, arm, model)
@@ -104,6 +104,11 @@ def bands(study: Study, arm: str, output: str = "parent", *, model: str | None =
     hours = _broken(case.times - starts[case.session_of - 1] + (case.session_of - 1) * pitch, gaps)
     table = study.level_quantiles[study.cases.index(case)][:, list(case.model.observables).index(name)]
     p5, p25, p50, p75, p95 = (_broken(column, gaps) for column in table.T)
+    if len(case.arm.models) > 1:
+        lines = medians(study, arm, stated(case, output))
+        factor = units.ratio(lines[0].unit, case.model.observables[name])
+        low, high = (_broken(edge * factor, gaps) for edge in envelope(lines))
+        ax.fill_between(hours, low, high, **ENVELOPE)
     ax.fill_between(hours, p5, p95, color=colour, alpha=0.20, linewidth=0)
     ax.fill_between(hours, p25, p75, color=colour, alpha=0.40, linewidth=0)
     ax.plot(hours, p50, color=colour, linewidth=1.6)
@@ -122,6 +127,12 @@ def bands(study: Study, arm: str, output: str = "parent", *, model: str | None =
             ax.text(left, 0.985, planned.dose.text, transform=along, va="top", fontsize=9, color=INK)
         before = planned.dose.text
     highest = float(table[:, -1].max())
+    for mark in marks_of(study, arm, None, stated(case, output)):
+        level = units.convert(mark.level.value, case.model.outputs[name].unit)
+        place = (mark.session - 1) * pitch + mark.time.value
+        look: dict[str, Any] = {"color": "white", "markeredgecolor": INK, "markeredgewidth": 1.4}
+        ax.plot([place], [level], "D", markersize=6, zorder=6, **look)
+        highest = max(highest, level)
     limits = limits_of(study, case, name)
     near = [limit.level for limit in limits if limit.level < 2.2 * highest]  # the others would flatten the curves
     for limit in limits:
@@ -144,7 +155,7 @@ def bands(study: Study, arm: str, output: str = "parent", *, model: str | None =
     _session_ticks(ax, [planned.start for planned in plan], pitch, span)
     ax.set_ylabel(_wrapped(f"{name} [{unit_of(case.model, name)}]"), fontsize=10)
     ax.set_title(f"{arm}: {case.arm.protocol.title}", loc="left", fontsize=10.5, fontweight="bold")
-    _tidy(ax)
+    tidy(ax)
     return ax
 
 
@@ -180,31 +191,35 @@ def _broken(values: Floats, ends: NDArray[np.int64]) -> Floats:
     return np.insert(values.astype(np.float64), ends, np.nan)
 
 
-def session_peaks(study: Study, output: str = "parent", *, ax: Axes | None = None) -> Axes:
+def session_peaks(study: Study, output: str = "parent", *, model: str | None = None, ax: Axes | None = None) -> Axes:
     """The distribution over patients of every session's exact peak, arm beside arm, with the limits on peaks.
 
-    Boxes hold the middle half of the patients, lines reach from the 5th to the 95th percentile.
+    Boxes hold the middle half of the patients, lines reach from the 5th to the 95th percentile. With ``model`` only
+    the arms on that model are drawn. Raises InputError for an unknown output or model.
     """
+    cases = [case for case in study.cases if model in (None, case.model.id)]
+    if not cases:
+        raise InputError(unknown_name("a model of the study", model, study.models, path="model"))
     ax = ax if ax is not None else Figure(figsize=(10, 4.6)).add_subplot()
     names = [arm.name for arm in study.scenario.arms]
-    several = len({case.model.id for case in study.cases}) > 1
-    width = 0.8 / len(study.cases)
+    several = len({case.model.id for case in cases}) > 1
+    width = 0.8 / len(cases)
     handles: list[Any] = []
     highest = 0.0
-    for index, case in enumerate(study.cases):
+    for index, case in enumerate(cases):
         name = case.model.output(output)
         which = names.index(case.arm.name) % len(COLOURS)
         colour, hatch = COLOURS[which], HATCHES[which]
-        x = np.arange(1, case.n_sessions + 1) + (index - (len(study.cases) - 1) / 2) * width
-        table = study.peak_quantiles[index][:, list(case.model.outputs).index(name)]
+        x = np.arange(1, case.n_sessions + 1) + (index - (len(cases) - 1) / 2) * width
+        table = study.peak_quantiles[study.cases.index(case)][:, list(case.model.outputs).index(name)]
         p5, p25, p50, p75, p95 = table.T
         ax.vlines(x, p5, p95, color=colour, linewidth=1.4, zorder=2)
-        look: dict[str, Any] = {"facecolor": _pale(colour), "edgecolor": colour, "hatch": hatch, "linewidth": 0.9}
+        look: dict[str, Any] = {"facecolor": pale(colour), "edgecolor": colour, "hatch": hatch, "linewidth": 0.9}
         ax.bar(x, p75 - p25, width * 0.78, bottom=p25, zorder=3, **look)
         ax.hlines(p50, x - width * 0.39, x + width * 0.39, color="black", linewidth=1.8, zorder=4)
         handles.append(Patch(label=case.arm.name + (f", {case.model.id}" if several else ""), **look))
         highest = max(highest, float(p95.max()))
-    first = study.cases[0]
+    first = cases[0]
     parent = first.model.output(output)
     drawn = [
         limit
@@ -220,9 +235,9 @@ def session_peaks(study: Study, output: str = "parent", *, ax: Axes | None = Non
             linewidth=1.3,
             zorder=5,
         )
-    plan = max(study.cases, key=lambda case: case.n_sessions).arm.protocol.plan()
+    plan = max(cases, key=lambda case: case.n_sessions).arm.protocol.plan()
     step = max(1, len(plan) // 16)
-    same = len({tuple(planned.start for planned in case.arm.protocol.plan()) for case in study.cases}) == 1
+    same = len({tuple(planned.start for planned in case.arm.protocol.plan()) for case in cases}) == 1
     labels = [f"{p.index}\nday {p.start / 24 + 1:g}" if same else f"{p.index}" for p in plan]
     ax.set_xticks([p.index for p in plan][::step], labels[::step], fontsize=9)
     ax.set_xlabel("session", fontsize=9.5)
@@ -234,7 +249,7 @@ def session_peaks(study: Study, output: str = "parent", *, ax: Axes | None = Non
     ax.legend(
         handles=handles, fontsize=9, frameon=False, ncols=len(handles), loc="lower left", bbox_to_anchor=(-0.01, 1.0)
     )
-    _tidy(ax)
+    tidy(ax)
     return ax
 
 
@@ -297,26 +312,12 @@ def mark_given(result: Result, ax: Axes, scale: float) -> None:
     ax.set_xlabel(f"{unit} from the start of the course", fontsize=9.5)
     ax.set_xlim(-0.01 * result.until / scale, result.until / scale)
     ax.legend(frameon=False, fontsize=9, ncols=4, loc="lower right", bbox_to_anchor=(1.0, 1.0))
-    _tidy(ax)
+    tidy(ax)
 
 
 def _wrapped(text: str, width: int = 30) -> str:
     """A label of an axis in lines that fit beside a panel."""
     return text if len(text) <= width else "\n".join(textwrap.wrap(text, width, break_long_words=False))
-
-
-def _tidy(ax: Axes) -> None:
-    for side in ("top", "right"):
-        ax.spines[side].set_visible(False)
-    ax.grid(axis="y", color="#dddddd", linewidth=0.6)
-    ax.set_axisbelow(True)
-
-
-def _pale(colour: str) -> tuple[float, float, float]:
-    """A colour mixed with white, opaque so that lines behind it do not show through."""
-    parts = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
-    red, green, blue = (0.5 + 0.5 * part for part in parts)
-    return red, green, blue
 
 
 def _case(study: Study, arm: str, model: str | None) -> Case:

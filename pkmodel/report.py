@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pkmodel import between
 from pkmodel import study as studies
 from pkmodel.cases import cases_of
 from pkmodel.engine import AUTO, Numerics
@@ -41,6 +42,8 @@ FILES = (
     "session_peaks.png",
     "manifest.json",
 )
+#: What there is besides where an arm runs on several models.
+FILES_OF_SEVERAL = ("joint.csv", "between_models.csv", "models.png")
 
 
 def run(
@@ -132,7 +135,9 @@ def _workplace(out: Path) -> Iterator[Path]:
                 raise IsADirectoryError(errno.EISDIR, f"{name} is a directory")
         for name in produced:
             os.replace(folder / name, out / name)  # noqa: PTH105 - atomic, and Path.replace says less
-        for name in set(FILES) - set(produced):  # what an earlier run left there would pass for this run's
+        for name in {*FILES, *FILES_OF_SEVERAL} - {
+            *produced
+        }:  # what an earlier run left there would pass for this run's
             (out / name).unlink(missing_ok=True)
         folder.rmdir()
     except BaseException as error:
@@ -160,6 +165,12 @@ def findings_json(study: Study) -> dict[str, Any]:
         "interval": "95 % Wilson score interval of the share; simulation error only",
         "findings": [vars(finding) for finding in study.results],
         "comparison": study.comparisons,
+        "joint": [item.plain() for item in study.joint_verdicts],
+        "between_models": {
+            "holds": "medians over all patients under each model, exact; the range holds differences between models "
+            "only, neither the spread between patients nor simulation error",
+            "ranges": [item.plain() for item in study.model_ranges],
+        },
         **({"effects": effects} if effects else {}),
         "assumptions": study.assumptions,
         "warnings": study.warnings,
@@ -172,6 +183,10 @@ def _write_tables(study: Study, folder: Path) -> None:
     _write_csv(folder / "findings.csv", list(COLUMNS), [vars(finding) for finding in study.results])
     if study.comparisons:
         _write_csv(folder / "comparison.csv", list(study.comparisons[0]), study.comparisons)
+    if study.joint_verdicts:
+        _write_csv(folder / "joint.csv", list(between.JOINT), [item.row() for item in study.joint_verdicts])
+        rows = [item.row(study.models) for item in study.model_ranges]
+        _write_csv(folder / "between_models.csv", [*between.RANGE, *study.models], rows)
     text = json.dumps(findings_json(study), indent=2, ensure_ascii=False, allow_nan=False)
     (folder / "findings.json").write_text(text + "\n", encoding="utf-8")
     parquet.write_bands(study.band_columns, folder / "bands.parquet")

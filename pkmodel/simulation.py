@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel import effect_figures, engine, measurement, metrics, occasions, units
+from pkmodel import cautions, effect_figures, engine, measurement, metrics, occasions, units
 from pkmodel.core import kinds
 from pkmodel.engine import AUTO, Numerics
 from pkmodel.errors import InputError, Problem, shown
@@ -18,7 +18,7 @@ from pkmodel.measurement import Assay
 from pkmodel.metrics import Figures, Request, Span
 from pkmodel.network import Network
 from pkmodel.occasions import Course
-from pkmodel.population import Patient, Population, outside_valid_for
+from pkmodel.population import Patient, Population
 from pkmodel.schedule import Schedule
 from pkmodel.specs.attach import attach
 from pkmodel.specs.effect_file import EffectFile
@@ -36,26 +36,6 @@ Floats = NDArray[np.float64]
 
 #: A longer grid is taken for a mistake (a step in seconds over a year, say).
 MAX_POINTS = 2_000_000
-
-
-def validity(protocol: ProtocolSpec, model: ModelSpec, population: Population) -> list[str]:
-    """One sentence for each way in which a run leaves what the model was built on."""
-    said = []
-    for name, flags in outside_valid_for(model, population).items():
-        if flags.any():
-            low, high = getattr(model.valid_for, name)
-            unit = {"age": "y", "weight": "kg"}[name]
-            bounds = f"{low:g} to {high:g} {unit}" if np.isfinite(high) else f"{low:g} {unit} and above"
-            who = "the patient" if flags.size == 1 else f"{int(flags.sum())} of {flags.size} patients"
-            said.append(f"{who} outside the {name} that {model.id} is valid for ({bounds})")
-    for route in protocol.routes:
-        if model.valid_for.routes is not None and route not in model.valid_for.routes:
-            said.append(f"the route {route} is outside what {model.id} is valid for")
-    duration = model.valid_for.duration
-    plan = protocol.plan()
-    if duration is not None and plan[-1].start - plan[0].start > duration.value:
-        said.append(f"the course is longer than {model.id} is valid for ({duration.text})")
-    return said
 
 
 @dataclass(frozen=True)
@@ -241,7 +221,7 @@ def simulate(
     population = patient.population() if isinstance(patient, Patient) else patient
     fraction, warnings = drug_fraction(protocol, model, drug)
     model = attach(model, effects, given=given_drug(protocol, model, drug))
-    outside = validity(protocol, model, population)
+    outside = cautions.validity(protocol, model, population)
     if strict and outside:
         raise InputError(
             [Problem(sentence, "nothing outside valid_for (--strict)", path=model.id) for sentence in outside]
@@ -256,7 +236,8 @@ def simulate(
     time: Floats = step * np.arange(int(np.floor(span / step * (1 + 1e-12))) + 1, dtype=np.float64)
     if time[-1] < span * (1 - 1e-12):
         time = np.append(time, span)
-    said = (*warnings, *outside, *model.assumptions)
+    told = cautions.of_model(model, cautions.ages(population))
+    said = (*warnings, *told, *outside, *model.assumptions)
     assay = Assay(model, seed, population.first, population.size) if residual else None
     if residual:
         said = (*said, *measurement.notes([model]))

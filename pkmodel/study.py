@@ -10,15 +10,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel import effect_figures, engine, findings, metrics, occasions, population, simulation
+from pkmodel import cautions, effect_figures, engine, findings, metrics, occasions, population, simulation
 from pkmodel.cases import Case, cases_of
 from pkmodel.engine import AUTO, Numerics
 from pkmodel.errors import InputError, Problem
+from pkmodel.findings import Question
 from pkmodel.measurement import Assay
 from pkmodel.metrics import Request, Span
 from pkmodel.network import Network
@@ -53,6 +54,8 @@ class CaseChunk:
     etas: dict[str, Floats]
     parameters: dict[str, Floats]
     outside: list[str]
+    answers: dict[Question, Floats] = field(default_factory=dict)
+    """Where the arm runs on several models: what each patient has of every metric that is set side by side."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ def run(
         raise InputError(Problem(str(jobs), "at least one worker", path="jobs"))
     cases = cases_of(scenario, all_metrics=all_metrics)
     if strict:
-        said = [sentence for case in cases for sentence in (*case.warnings,)]
+        said = [sentence for case in cases for sentence in case.outside]
         if said:
             raise InputError([Problem(sentence, "nothing outside valid_for (--strict)") for sentence in said])
     n = scenario.spec.n
@@ -111,6 +114,7 @@ def run(
     size = chunk or int(np.clip(n // (4 * jobs), 256, most))
     firsts = list(range(0, n, size))
     compared: list[dict[Request, list[Floats]]] = [{request: [] for request in case.compared} for case in cases]
+    answers: list[dict[Question, list[Floats]]] = [{question: [] for question in case.questions} for case in cases]
     # Sketches are large, so each thread counts into its own and they are added up at the end.
     mine = threading.local()
     every_sum: list[list[CaseSums]] = []
@@ -130,6 +134,9 @@ def run(
         for values, case_chunk in zip(compared, result.cases, strict=True):
             for request, array in case_chunk.compared.items():
                 values[request].append(array)
+        for asked, case_chunk in zip(answers, result.cases, strict=True):
+            for question, array in case_chunk.answers.items():
+                asked[question].append(array)
         done += result.population.size
         if progress is not None:
             progress(done, n)
@@ -138,7 +145,8 @@ def run(
         for total, part in zip(sums, theirs, strict=True):
             total.add(part)
     joined = [{request: np.concatenate(parts) for request, parts in values.items()} for values in compared]
-    return Study(scenario, cases, sums, joined, numerics)
+    answered = [{question: np.concatenate(parts) for question, parts in asked.items()} for asked in answers]
+    return Study(scenario, cases, sums, joined, numerics, answered)
 
 
 def _in_order(work: Callable[[int], Chunk], firsts: list[int], jobs: int) -> Iterator[Chunk]:
@@ -200,7 +208,7 @@ def _run_case(
 ) -> CaseChunk:
     from pkmodel.core import sketch
 
-    if strict and (said := simulation.validity(case.arm.protocol, case.model, drawn)):
+    if strict and (said := cautions.validity(case.arm.protocol, case.model, drawn)):
         raise InputError(
             [Problem(sentence, "nothing outside valid_for (--strict)", case.model.id) for sentence in said]
         )
@@ -252,6 +260,8 @@ def _run_case(
     flags = population.outside_valid_for(case.model, drawn)
     for name, outside in flags.items():
         sums.outside[name] = sums.outside.get(name, 0) + int(outside.sum())
+    for name, number in cautions.ages(drawn).items():
+        sums.people[name] = sums.people.get(name, 0) + number
     compare = scenario.spec.compare
     compared = {}
     if compare is not None:
@@ -271,6 +281,10 @@ def _run_case(
         outside=[
             ", ".join(name for name, outside in flags.items() if outside[patient]) for patient in range(drawn.size)
         ],
+        answers={
+            question: findings.answer(question.taken, [values[request, span] for span in several])
+            for question, (request, several) in case.questions.items()
+        },
     )
 
 

@@ -227,6 +227,14 @@ def convert(value: float, unit: str) -> float:
     return value / float(parse_unit(unit).factor)
 
 
+def ratio(unit: str, other: str) -> float:
+    """What a value in ``unit`` is multiplied by to be in ``other``: ``ratio("mg/L", "ng/mL") == 1000``.
+
+    1 exactly where the two are written alike, whatever they are (points of a scale, say).
+    """
+    return 1.0 if unit == other else convert(1.0, other) / convert(1.0, unit)
+
+
 def compact(value: float, unit: str, digits: int = 4) -> str:
     """A base-unit value as people read it: ``compact(2/3, "min") == "40 min"``."""
     return f"{convert(value, unit):.{digits}g} {unit}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Hashable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pkmodel import console
-from pkmodel.cli import effects, library
+from pkmodel.cli import effects, library, several
 from pkmodel.cli.files import whole
 from pkmodel.cli.options import Age, Ancestry, Drug, Height, JsonFlag, Sex, Weight, patient_of
 from pkmodel.cli.verify import verify
@@ -148,7 +147,7 @@ class _Progress:
 @app.command()
 def simulate(
     protocol: Annotated[str, typer.Argument(help="Name of a protocol, or path of a protocol file.")],
-    model: Annotated[str, typer.Option(help="Name of a model, or path of a model file.")],
+    model: Annotated[list[str], typer.Option(help="Name of a model, or path of a model file; may be repeated.")],
     effect: Annotated[list[str] | None, typer.Option(help="Effect to attach to the model; may be repeated.")] = None,
     weight: Weight = None,
     age: Age = None,
@@ -164,49 +163,46 @@ def simulate(
     output: Annotated[str | None, typer.Option("-o", "--out", help="File: .csv, .parquet or .png.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Simulate one patient with typical parameters."""
+    """Simulate one patient with typical parameters, under one model or several."""
     from pkmodel import simulation
     from pkmodel.engine import Numerics
-    from pkmodel.specs.attach import described
     from pkmodel.specs.library import load_model, load_protocol
 
     file = _path(output)
     if file is not None and file.suffix not in (".csv", ".parquet", ".png"):
         raise InputError(Problem(str(file), "a file name that ends in .csv, .parquet or .png", "--out"))
     patient = patient_of(weight, age, height, sex, ancestry)
-    result = simulation.simulate(
-        load_protocol(protocol),
-        load_model(model),
-        patient,
-        until=until,
-        every=every,
-        drug=drug.value,
-        strict=strict,
-        numerics=Numerics(engine=engine.value, tolerance=tolerance),
-        effects=effect or [],
-    )
+    spec = load_protocol(protocol)
+    results = [
+        simulation.simulate(
+            spec,
+            load_model(name),
+            patient,
+            until=until,
+            every=every,
+            drug=drug.value,
+            strict=strict,
+            numerics=Numerics(engine=engine.value, tolerance=tolerance),
+            effects=effect or [],
+        )
+        for name in model
+    ]
+    if len(results) > 1:
+        several.report(results, file, as_json=as_json)
+        return
+    (result,) = results
     if file is not None:
         _save(result, file)
     if as_json:
-        rows = _rows(result)
-        head: dict[str, Any] = {"disclaimer": NOT_FOR_CARE, "model": result.model.id, "evidence": result.model.evidence}
-        head["engine"] = ", ".join([result.engine, *(set(result.methods) - {result.engine})])
-        if result.model.effects or result.model.bands:
-            head |= {"effects": described(result.model)}
-        console.print_json({**head, "warnings": result.warnings, "sessions": rows})
+        head = {"disclaimer": NOT_FOR_CARE, **several.head_of(result), "warnings": result.warnings}
+        console.print_json({**head, "sessions": several.rows_of(result)})
     elif file is None:
-        console.sessions(result, _rows(result))
+        console.sessions(result, several.rows_of(result))
     for sentence in result.warnings:
         console.note(f"note: {sentence}")
     if file is not None:
         count = len(result.network.output_names) + len(result.network.effects)
         console.note(f"{file}: {result.time.size:,} times, outputs: {count}. {NOT_FOR_CARE}")
-
-
-def _rows(result: Result) -> list[dict[Hashable, Any]]:
-    """The sessions of a result; None where an effect has no such figure."""
-    rows = result.sessions().to_dict(orient="records")
-    return [{key: None if value != value else value for key, value in row.items()} for row in rows]
 
 
 def _save(result: Result, file: Path) -> None:

@@ -17,6 +17,8 @@ Evidence = Literal["primary", "trace", "secondary", "derived", "borrowed", "assu
 Drug = Literal["ketamine", "esketamine"]
 Route = Literal["iv", "intranasal", "oral", "film", "sublingual", "buccal", "im", "sc", "rectal"]
 Sex = Literal["female", "male"]
+#: Where blood was drawn: levels differ by it while drug goes in.
+Sampling = Literal["venous", "arterial"]
 Ancestry = Literal["other", "asian", "japanese"]
 
 SEXES: tuple[str, ...] = ("female", "male")

@@ -13,6 +13,7 @@ from pkmodel.specs import fields, loading
 from pkmodel.specs.attach import attach
 from pkmodel.specs.effect_file import EffectFile
 from pkmodel.specs.loading import Source, Spec
+from pkmodel.specs.mark import Mark
 from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.population import PopulationSpec
 from pkmodel.specs.protocol import ProtocolSpec
@@ -246,6 +247,10 @@ def _cross_checks(scenario: Scenario) -> list[Problem]:
             if compare is not None:
                 problems += compare_problems(compare, scenario.spec.rules, model)
                 problems += _window_checks(compare.window, "compare", len(arm.protocol.plan()), arm.name)
+            for index, mark in enumerate(scenario.spec.marks):
+                if mark.arm in (None, arm.name):
+                    problems += _output(model, mark.output, f"marks[{index}].output")
+                    problems += _mark_checks(mark, f"marks[{index}]", len(arm.protocol.plan()), arm.name)
     return list({(problem.path, problem.found): problem for problem in problems}.values())
 
 
@@ -262,6 +267,20 @@ def _window_checks(window: Window, path: str, sessions: int, arm: str) -> list[P
     return []
 
 
+def _mark_checks(mark: Mark, path: str, sessions: int, arm: str) -> list[Problem]:
+    if mark.session > sessions:
+        return [Problem(str(mark.session), f"a session from 1 to {sessions}, which arm {arm} has", f"{path}.session")]
+    return []
+
+
+def _output(model: ModelSpec, name: str, path: str) -> list[Problem]:
+    try:
+        model.output(name, path=path)
+    except InputError as error:
+        return list(error.problems)
+    return []
+
+
 def drug_fraction(protocol: ProtocolSpec, model: ModelSpec, mode: DrugMode) -> tuple[float, list[str]]:
     """The part of each dose that the model sees, and what to warn of.
 
@@ -271,16 +290,22 @@ def drug_fraction(protocol: ProtocolSpec, model: ModelSpec, mode: DrugMode) -> t
     drugs = protocol.drugs
     named = " and ".join(drugs)
     if mode == "own":
-        return 1.0, [] if drugs == [model.drug] else [f"{named} doses are given as {model.drug} (drug: own)"]
+        if drugs == [model.drug]:
+            return 1.0, []
+        said = f"{named} doses are given to {model.id} as {model.drug}, milligram for milligram (drug: own)"
+        if drugs == ["ketamine"]:
+            said += "; to see the S half that a racemic dose contains, take drug: half"
+        return 1.0, [said]
     if mode == "half":
         if drugs != ["ketamine"] or model.drug != "esketamine":
             found = f"drug: half with a {named} protocol on {model.id}"
             raise InputError(Problem(found, "a ketamine protocol on an esketamine model", path="drug"))
-        return 0.5, [f"{model.id} sees the S half of each racemic dose (drug: half)"]
+        return 0.5, [f"the S half of each racemic dose is given to {model.id} (drug: half)"]
     if drugs == [model.drug]:
         return 1.0, []
     if drugs == ["esketamine"] and model.drug == "ketamine":
-        return 1.0, [f"an esketamine protocol on the racemic model {model.id}"]
+        said = f"an esketamine protocol is run on {model.id}, of the racemate, which does not tell S from R: "
+        return 1.0, [f"{said}read its levels as racemic ones, or choose a model of esketamine"]
     raise InputError(
         Problem(
             found=f"a protocol of {named} on {model.id}, a model of {model.drug}",

@@ -129,6 +129,13 @@ class Studied(Spec):
     description: str
 
 
+class Caution(Spec):
+    """What a reader must be told of this model: always, or when it is used for adults (from 18 y) or children."""
+
+    when: Literal["always", "adults", "children"]
+    say: str = Field(min_length=1)
+
+
 class ModelSpec(Spec):
     """A model file, checked: names, units and dimensions agree."""
 
@@ -137,9 +144,10 @@ class ModelSpec(Spec):
     drug: fields.Drug
     source: Annotated[fields.Citation, BeforeValidator(fields.text_as_citation)]
     evidence: fields.Evidence
-    sampling: Literal["venous", "arterial"]
+    sampling: fields.Sampling
     population: Studied
     valid_for: ValidFor = ValidFor()
+    cautions: list[Caution] = []
     published: dict[fields.Name, Published] = {}
     parameters: dict[fields.Name, Parameter] = Field(min_length=1)
     derived: dict[fields.Name, ExpressionField] = {}

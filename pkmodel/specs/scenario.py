@@ -10,9 +10,10 @@ from pydantic import BeforeValidator, Field, PlainValidator, ValidationInfo, mod
 
 from pkmodel import units
 from pkmodel.errors import InputError, Problem, nearest, one_of, shown, unknown_name
-from pkmodel.specs import fields
+from pkmodel.specs import fields, mark
 from pkmodel.specs.effect_file import ANALYTES
 from pkmodel.specs.loading import Spec
+from pkmodel.specs.mark import Mark
 from pkmodel.specs.variability import VariabilitySwitch
 from pkmodel.units import Quantity
 
@@ -174,6 +175,8 @@ class Rule(Spec):
     at_least: fields.AnyQuantity | None = None
     share: fields.Share = Field(alias="in")
     title: str | None = None
+    sampling: fields.Sampling | None = None
+    """The site of the samples that the limit was taken from, where it is known."""
     source: Annotated[fields.Citation | None, BeforeValidator(fields.text_as_citation)] = None
 
     @model_validator(mode="after")
@@ -280,6 +283,7 @@ class ScenarioSpec(Spec):
     observe: Observe
     rules: list[Rule] = Field(min_length=1)
     compare: Compare | None = None
+    marks: list[Mark] = []
     source: Annotated[fields.Citation | None, BeforeValidator(fields.text_as_citation)] = None
     notes: list[str] = []
 
@@ -305,6 +309,7 @@ class ScenarioSpec(Spec):
             if rule.id in seen:
                 problems.append(Problem(f"the id {rule.id} a second time", "each id once", path=f"rules[{index}].id"))
             seen.add(rule.id)
+        problems += mark.problems(self.marks, self.arms, self.observe.span)
         if self.compare is not None:
             problems += self._comparison()
         if problems:

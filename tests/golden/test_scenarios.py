@@ -19,9 +19,16 @@ GOLDEN = Path(__file__).with_name("findings.json")
 
 
 def found(name: str) -> dict[str, list[int]]:
-    """Of each rule and arm: how many patients keep it, and of how many, with the scenario's own n and seed."""
+    """Of each rule and arm (and model): how many patients keep it, of how many, with the scenario's own n and seed."""
     result = study.run(load_scenario(name), jobs=2)
-    return {f"{item.rule}/{item.arm}/{item.window}": [item.n_met, item.n] for item in result.results}
+    several = {item.arm for item in result.joint_verdicts}
+    return {
+        f"{item.rule}/{item.arm}/{item.window}" + (f"/{item.model}" if item.arm in several else ""): [
+            item.n_met,
+            item.n,
+        ]
+        for item in result.results
+    }
 
 
 @pytest.mark.parametrize("name", sorted(library("scenarios")))
