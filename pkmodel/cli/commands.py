@@ -14,7 +14,7 @@ import typer
 from pkmodel import console
 from pkmodel.cli import effects, library, several
 from pkmodel.cli.files import whole
-from pkmodel.cli.options import Age, Ancestry, Drug, Height, JsonFlag, Sex, Weight, patient_of
+from pkmodel.cli.options import Age, Ancestry, Cyp2b6, Drug, Height, JsonFlag, Sex, Weight, patient_of
 from pkmodel.cli.verify import verify
 from pkmodel.console import NOT_FOR_CARE
 from pkmodel.errors import InputError, Problem
@@ -154,6 +154,7 @@ def simulate(
     height: Height = None,
     sex: Sex = None,
     ancestry: Ancestry = "other",
+    cyp2b6_activity: Cyp2b6 = 1.0,
     until: Annotated[str | None, typer.Option(help='How long, such as "24 h" [24 h after the last session].')] = None,
     every: Annotated[str, typer.Option(help="Step of the table and the curve.")] = "5 min",
     drug: Annotated[Drug, typer.Option(help="own: the mg as the model's own drug; half: the S half.")] = Drug.match,
@@ -171,7 +172,7 @@ def simulate(
     file = _path(output)
     if file is not None and file.suffix not in (".csv", ".parquet", ".png"):
         raise InputError(Problem(str(file), "a file name that ends in .csv, .parquet or .png", "--out"))
-    patient = patient_of(weight, age, height, sex, ancestry)
+    patient = patient_of(weight, age, height, sex, ancestry, cyp2b6_activity)
     spec = load_protocol(protocol)
     results = [
         simulation.simulate(

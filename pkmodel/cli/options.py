@@ -16,6 +16,9 @@ Age = Annotated[str | None, typer.Option(help='Age, such as "45 y".')]
 Height = Annotated[str | None, typer.Option(help='Height, such as "175 cm".')]
 Sex = Annotated[str | None, typer.Option(help="female or male.")]
 Ancestry = Annotated[str, typer.Option(help="other, asian or japanese.")]
+Cyp2b6 = Annotated[
+    float, typer.Option("--cyp2b6-activity", help="CYP2B6: 1 without an inhibitor, 0 inactive, for models that ask.")
+]
 
 
 class Drug(StrEnum):
@@ -26,8 +29,15 @@ class Drug(StrEnum):
     half = "half"
 
 
-def patient_of(weight: str | None, age: str | None, height: str | None, sex: str | None, ancestry: str) -> Patient:
+def patient_of(
+    weight: str | None,
+    age: str | None,
+    height: str | None,
+    sex: str | None,
+    ancestry: str,
+    cyp2b6_activity: float = 1.0,
+) -> Patient:
     """The patient that the options describe. Raises InputError where a value is not a person's."""
     from pkmodel.population import Patient
 
-    return Patient(weight=weight, age=age, height=height, sex=sex, ancestry=ancestry)
+    return Patient(weight=weight, age=age, height=height, sex=sex, ancestry=ancestry, cyp2b6_activity=cyp2b6_activity)

@@ -315,3 +315,22 @@ def test_closed_pipe(tmp_path: Path) -> None:
     process.wait(timeout=60)
     assert "Traceback" not in message
     assert "Exception ignored" not in message
+
+
+def test_an_inhibitor_of_cyp2b6(command: Callable[..., Any], tmp_path: Path) -> None:
+    """Without CYP2B6 the oral area of Ashraf's model is 2.65 times as large; an activity of 2 is no activity."""
+    file = tmp_path / "oral.yaml"
+    file.write_text(
+        "{title: by mouth, drug: esketamine, route: oral, "
+        "phases: [{name: one, dose: 0.2 mg/kg, sessions: {days: [1]}}]}"
+    )
+    given = ("simulate", file, "--model", "esketamine_ashraf2018", "--weight", "70 kg", "--age", "30 y", "--json")
+    areas = []
+    for activity in ("1", "0"):
+        outcome = command(*given, "--cyp2b6-activity", activity)
+        assert outcome.code == 0
+        areas.append(json.loads(outcome.out)["sessions"][0]["auc"])
+    assert areas[1] / areas[0] == pytest.approx(2.656, abs=0.001)
+    refused = command(*given, "--cyp2b6-activity", "2")
+    assert refused.code == 2
+    assert "a number from 0 to 1" in refused.err
