@@ -59,6 +59,25 @@ class CaseSums:
                 mine[name] = mine.get(name, 0) + count
 
 
+@dataclass(frozen=True)
+class Uncertain:
+    """The share of patients who keep a rule, over draws of the typical values; a line of uncertainty.csv."""
+
+    rule: str
+    arm: str
+    model: str
+    window: str
+    draws: int
+    n: int
+    share_at_typical: float
+    median: float
+    low: float
+    high: float
+    draws_met: float
+    draws_broken: float
+    draws_undecided: float
+
+
 @dataclass
 class Study:
     """The outcome of a run."""
@@ -70,6 +89,8 @@ class Study:
     numerics: Numerics = AUTO
     answers: list[dict[Question, Floats]] = field(default_factory=list)
     """For each case what every patient has of the metrics that models are set side by side in; (n,) each."""
+    uncertain: list[Uncertain] = field(default_factory=list)
+    """The shares over draws of the typical values, where parameter uncertainty was asked for."""
 
     @property
     def engines(self) -> dict[str, str]:
@@ -100,6 +121,13 @@ class Study:
         import pandas as pd
 
         return pd.DataFrame([vars(finding) for finding in self.results], columns=list(findings.COLUMNS))
+
+    @property
+    def uncertainty(self) -> pd.DataFrame:
+        """Shares over draws of the typical values as a table, columns as in uncertainty.csv; empty without them."""
+        import pandas as pd
+
+        return pd.DataFrame([vars(item) for item in self.uncertain])
 
     @cached_property
     def joint_verdicts(self) -> list[between.Joint]:

@@ -40,6 +40,7 @@ FILES = (
     "bands.parquet",
     "bands.png",
     "session_peaks.png",
+    "uncertainty.csv",
     "manifest.json",
 )
 #: What there is besides where an arm runs on several models.
@@ -84,9 +85,11 @@ def run(
     if not isinstance(scenario, Scenario):
         scenario = load_scenario(scenario)
     if out is None:
-        return studies.run(
+        study = studies.run(
             scenario, jobs=jobs, strict=strict, all_metrics=all_metrics, numerics=numerics, progress=progress
         )
+        _draw_typical(study, jobs, numerics, progress)
+        return study
     with _workplace(Path(out)) as folder:
         from pkmodel import parquet
 
@@ -105,10 +108,19 @@ def run(
             complete = True
         finally:
             files.close(complete=complete)
+        _draw_typical(study, jobs, numerics, progress)
         _write_tables(study, folder)
         _write_figures(study, folder)
         _write_manifest(study, folder, command)
     return study
+
+
+def _draw_typical(study: Study, jobs: int, numerics: Numerics, progress: Progress | None) -> None:
+    """The study of studies, where parameter uncertainty was asked for."""
+    if study.scenario.spec.variability.parameter_uncertainty:
+        from pkmodel import uncertainty
+
+        study.uncertain = uncertainty.run(study, jobs=jobs, numerics=numerics, progress=progress)
 
 
 @contextmanager
@@ -171,9 +183,25 @@ def findings_json(study: Study) -> dict[str, Any]:
             "only, neither the spread between patients nor simulation error",
             "ranges": [item.plain() for item in study.model_ranges],
         },
+        **({"uncertainty": _uncertainty(study)} if study.uncertain else {}),
         **({"effects": effects} if effects else {}),
         "assumptions": study.assumptions,
         "warnings": study.warnings,
+    }
+
+
+def _uncertainty(study: Study) -> dict[str, Any]:
+    """The shares over draws of the typical values, and what they hold."""
+    known = {
+        f"{model.id}.{name}": model.parameters[name].known
+        for model in study.models.values()
+        for name in model.uncertain
+    }
+    return {
+        "holds": "2.5 to 97.5 % of the share over draws of the typical values: uncertainty in parameters, with the "
+        "simulation error of n patients in it; only the parameters named here are drawn, the others count as known",
+        "drawn": known,
+        "shares": [vars(item) for item in study.uncertain],
     }
 
 
@@ -183,6 +211,9 @@ def _write_tables(study: Study, folder: Path) -> None:
     _write_csv(folder / "findings.csv", list(COLUMNS), [vars(finding) for finding in study.results])
     if study.comparisons:
         _write_csv(folder / "comparison.csv", list(study.comparisons[0]), study.comparisons)
+    if study.uncertain:
+        rows = [vars(item) for item in study.uncertain]
+        _write_csv(folder / "uncertainty.csv", list(rows[0]), rows)
     if study.joint_verdicts:
         _write_csv(folder / "joint.csv", list(between.JOINT), [item.row() for item in study.joint_verdicts])
         rows = [item.row(study.models) for item in study.model_ranges]
@@ -217,6 +248,7 @@ def manifest(study: Study, command: str = "") -> dict[str, Any]:
         "scenario": study.scenario.id,
         "n": study.n,
         "seed": study.scenario.spec.seed,
+        "outer": study.scenario.spec.variability.outer if study.uncertain else None,
         "engine": _engine(study),
         "bands": {"method": "log-scale counts", "relative_error": 2.0**-8},
         "inputs": {key: {"name": item.name, "sha256": item.sha256} for key, item in study.scenario.inputs.items()},

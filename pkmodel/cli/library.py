@@ -87,6 +87,7 @@ def show_model(name: Name, as_json: JsonFlag = False) -> None:
             effect = effects[key]
             spread = f"eta of {effect.eta}" if effect.eta else f"{effect.transform}, variance {effect.variance:.4g}"
         evidence = item.evidence or model.evidence
+        value += f" ({item.known})" if item.known else ""
         rows.append({"parameter": key, "value": value, "spread": spread, "evidence": evidence, "from": item.origin})
     if as_json:
         console.print_json(

@@ -229,6 +229,12 @@ def given_drug(protocol: ProtocolSpec, model: ModelSpec, mode: DrugMode) -> fiel
 def _cross_checks(scenario: Scenario) -> list[Problem]:
     """What only shows once arms, models and rules are together."""
     problems: list[Problem] = []
+    if scenario.spec.variability.parameter_uncertainty:
+        for model in {model.id: model for arm in scenario.arms for model in arm.models}.values():
+            if not model.uncertain:
+                expected = f"se, rse or ci of at least one parameter ({', '.join(model.parameters)})"
+                found = f"{model.id}, which does not say how well its typical values are known"
+                problems.append(Problem(found, expected, path="variability.parameter_uncertainty"))
     for arm in scenario.arms:
         path = f"arms.{arm.name}"
         for model in arm.models:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -190,6 +191,26 @@ class ModelSpec(Spec):
             dimensions.setdefault(name, powers)
             found[name] = (value, powers.get("body_weight") == -1.0)
         return found
+
+    @property
+    def uncertain(self) -> list[str]:
+        """The parameters whose typical value is known with a stated uncertainty."""
+        return [name for name, parameter in self.parameters.items() if parameter.known is not None]
+
+    def uncertainty_of(self, name: str) -> tuple[Literal["log", "logit"], float]:
+        """On which scale the estimate of a parameter is normal, and its standard deviation there."""
+        effect = self.variability.between_subject.effects.get(name)
+        scale: Literal["log", "logit"] = "logit" if effect is not None and effect.transform == "logit" else "log"
+        return scale, self.parameters[name].sd_of_estimate(self.typical[name][0], scale)
+
+    def with_typical(self, values: Mapping[str, float]) -> ModelSpec:
+        """The model with other typical values, in base units, of some parameters."""
+        changed = self.model_copy()
+        # What is worked out of the file is kept in the instance; the copy has its own.
+        changed.__dict__["typical"] = {
+            name: (values.get(name, value), per_weight) for name, (value, per_weight) in self.typical.items()
+        }
+        return changed
 
     @cached_property
     def metabolite(self) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from pydantic import Field, model_validator
 
 from pkmodel.errors import InputError, Problem
@@ -9,6 +11,8 @@ from pkmodel.specs import fields
 from pkmodel.specs.expressions import ExpressionField
 from pkmodel.specs.loading import Spec
 
+#: The normal quantile of a two-sided 95 % interval.
+_Z = 1.959963984540054
 #: Covariates that every patient has, with their dimensions in expressions.
 COVARIATES: dict[str, dict[str, float]] = {
     "age": {"age": 1.0},
@@ -70,10 +74,14 @@ class Parameter(Spec):
     factor: Factor | None = None
     lower: fields.AnyQuantity | None = None
     upper: fields.AnyQuantity | None = None
+    se: fields.AnyQuantity | None = None
+    rse: fields.AnyQuantity | None = None
+    ci: list[fields.AnyQuantity] | None = Field(default=None, min_length=2, max_length=2)
 
     @model_validator(mode="after")
     def _consistent(self) -> Parameter:
         fields.exactly_one(self, "value", "conversion")
+        self._known()
         if self.value is None:
             return self
         dimensions = self.value.unit.dimensions
@@ -98,3 +106,47 @@ class Parameter(Spec):
         if ("body_weight", -1.0) in dimensions and self.scale is not None:
             raise InputError(Problem("a value per kg with `scale`", "one of the two", path="scale"))
         return self
+
+    def _known(self) -> None:
+        """How well the typical value is known: at most one of ``se``, ``rse``, ``ci``, of its own dimension."""
+        given = [name for name in ("se", "rse", "ci") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise InputError(Problem(" and ".join(given), "one of se, rse, ci", path=given[1]))
+        if self.rse is not None and (self.rse.unit.dimensions or not 0 < self.rse.value <= 2):
+            raise InputError(Problem(self.rse.text, 'a relative standard error such as "6 %"', path="rse"))
+        if self.value is None:
+            if self.se is not None or self.ci is not None:
+                raise InputError(Problem(given[0], "rse, for a value that is converted", path=given[0]))
+            return
+        several = [("se", self.se), *((f"ci[{index}]", end) for index, end in enumerate(self.ci or []))]
+        for path, quantity in several:
+            if quantity is not None and quantity.unit.dimensions != self.value.unit.dimensions:
+                raise InputError(Problem(quantity.text, f"the dimension of {self.value.text}", path=path))
+        if self.se is not None and not 0 < self.se.value <= 2 * self.value.value:
+            raise InputError(Problem(self.se.text, "a standard error above 0, of the size of the value", path="se"))
+        if self.ci is not None and not 0 < self.ci[0].value < self.value.value < self.ci[1].value:
+            found = f"{self.ci[0].text} to {self.ci[1].text}"
+            raise InputError(Problem(found, f"an interval above 0 around {self.value.text}", path="ci"))
+
+    @property
+    def known(self) -> str | None:
+        """How well the typical value is known, as the file says it; None where it does not."""
+        if self.ci is not None:
+            return f"95 % interval {self.ci[0].text} to {self.ci[1].text}"
+        if self.se is not None:
+            return f"standard error {self.se.text}"
+        return None if self.rse is None else f"relative standard error {self.rse.text}"
+
+    def sd_of_estimate(self, typical: float, scale: str) -> float:
+        """The standard deviation of the estimate on the scale ``log`` or ``logit``; there must be one.
+
+        An interval is taken for plus and minus 1.96 of them; a standard error is carried over by the slope of the scale
+        (a relative one of a log-normal value exactly: sqrt(ln(1 + rse^2))).
+        """
+        if self.ci is not None:
+            low, high = (end.value for end in self.ci)
+            ends = [math.log(end) - (math.log1p(-end) if scale == "logit" else 0.0) for end in (low, high)]
+            return (ends[1] - ends[0]) / (2 * _Z)
+        assert self.se is not None or self.rse is not None
+        relative = self.rse.value if self.rse is not None else self.se.value / typical  # type: ignore[union-attr]
+        return relative / (1.0 - typical) if scale == "logit" else math.sqrt(math.log1p(relative**2))

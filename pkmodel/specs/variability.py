@@ -86,14 +86,14 @@ class VariabilitySwitch(Spec):
     between_occasion: bool = False
     residual: bool = False
     parameter_uncertainty: bool = False
+    outer: Annotated[int, Field(ge=20, le=5000)] = 200
     replace: dict[str, BlockField] = {}
 
     @model_validator(mode="after")
     def _consistent(self) -> VariabilitySwitch:
         problems = []
-        for name in ("parameter_uncertainty",):
-            if getattr(self, name):
-                problems.append(Problem("true", "false: this version cannot draw it", path=name))
+        if "outer" in self.model_fields_set and not self.parameter_uncertainty:
+            problems.append(Problem("outer", "parameter_uncertainty: true, whose draws it counts", path="outer"))
         if self.replace and not self.between_subject:
             problems.append(Problem("replace", "between_subject: true, which draws what is replaced", path="replace"))
         if problems:
