@@ -181,7 +181,7 @@ def test_draws_without_the_switch_are_refused() -> None:
 
 
 def test_the_page_on_variability() -> None:
-    """The scenarios of docs/variability.md are legal; the whole one runs, and says what the model has no numbers for."""
+    """Scenarios of docs/variability.md are legal; the whole one runs, and says what the model has no numbers for."""
     page = (Path(__file__).resolve().parents[2] / "docs" / "variability.md").read_text(encoding="utf-8")
     replaced, whole = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL))
     pk.load_scenario({**TREE, "model": "ketamine_clements1981", **replaced})
