@@ -120,7 +120,12 @@ def _draw_typical(study: Study, jobs: int, numerics: Numerics, progress: Progres
     if study.scenario.spec.variability.parameter_uncertainty:
         from pkmodel import uncertainty
 
-        study.uncertain = uncertainty.run(study, jobs=jobs, numerics=numerics, progress=progress)
+        def patients(done: int, draws: int) -> None:
+            """Progress in patients, all of whom go through every draw."""
+            if progress is not None:
+                progress(done * study.n, draws * study.n)
+
+        study.uncertain = uncertainty.run(study, jobs=jobs, numerics=numerics, progress=patients)
 
 
 @contextmanager

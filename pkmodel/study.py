@@ -109,8 +109,9 @@ def run(
         if said:
             raise InputError([Problem(sentence, "nothing outside valid_for (--strict)") for sentence in said])
     n = scenario.spec.n
-    # Levels are counted where they are made; effects are read off stored ones, for fewer patients at a time.
-    most = 1024 if any(case.model.effects for case in cases) else 8192
+    # Levels are counted where they are made; effects, and what is measured, come of stored ones, so of fewer patients.
+    stored = scenario.spec.variability.residual or any(case.model.effects for case in cases)
+    most = 1024 if stored else 8192
     size = chunk or int(np.clip(n // (4 * jobs), 256, most))
     firsts = list(range(0, n, size))
     compared: list[dict[Request, list[Floats]]] = [{request: [] for request in case.compared} for case in cases]

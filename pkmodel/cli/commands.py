@@ -138,7 +138,7 @@ class _Progress:
 
     def __enter__(self) -> Any:
         self.bar.start()
-        return lambda done, total: self.bar.update(self.task, completed=done)
+        return lambda done, total: self.bar.update(self.task, completed=done, total=total)
 
     def __exit__(self, *_: object) -> None:
         self.bar.stop()

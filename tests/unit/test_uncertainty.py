@@ -183,7 +183,13 @@ def test_draws_without_the_switch_are_refused() -> None:
 def test_the_page_on_variability() -> None:
     """Scenarios of docs/variability.md are legal; the whole one runs, and says what the model has no numbers for."""
     page = (Path(__file__).resolve().parents[2] / "docs" / "variability.md").read_text(encoding="utf-8")
-    replaced, whole = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL))
+    replaced, films, whole = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL))
+    shares = [found.share for found in pk.run(pk.load_scenario(films)).results]
+    films["variability"]["between_occasion"] = False
+    alike = [found.share for found in pk.run(pk.load_scenario(films)).results]
+    said = "{:.1%} of the patients keep the first rule and {:.1%} the second".format(*shares)
+    assert said.replace("%", " %") in page
+    assert alike[0] == alike[1] and f"`between_occasion: false` {alike[0]:.1%} keep either".replace("%", " %") in page
     pk.load_scenario({**TREE, "model": "ketamine_clements1981", **replaced})
     study = pk.run(pk.load_scenario(whole))
     assert len(study.uncertain) == 1

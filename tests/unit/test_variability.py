@@ -88,6 +88,19 @@ def test_occasions_are_the_same_to_the_bit_for_any_split(tmp_path: Path) -> None
     same(run(few, chunk=1), run(few, chunk=9))
 
 
+def test_measured_occasions_are_the_same_to_the_bit_for_any_split(tmp_path: Path) -> None:
+    """Residual error on top: bands, troughs and levels at moments for chunks of 7, 64 and all patients."""
+    kinds = {"between_occasion": True, "residual": True}
+    tree = scenario_of(model_file(tmp_path, variability=OCCASIONS), variability=kinds, n=130)
+    whole = run(tree, chunk=130)
+    same(run(tree, chunk=64, jobs=3), whole)
+    same(run(tree, chunk=7), whole)
+    true = run(tree | {"variability": {"between_occasion": True}})
+    pd.testing.assert_frame_equal(true.session_peaks, whole.session_peaks, check_exact=True)
+    moved = (true.bands["p95"] != whole.bands["p95"]).to_numpy()
+    assert moved[true.bands["time_h"].to_numpy() > 0].mean() > 0.9
+
+
 def test_occasions_differ_and_the_first_patients_stay(tmp_path: Path) -> None:
     """Peaks of three equal sessions are hardly correlated beyond the patient's own level once occasions are drawn."""
     file = model_file(tmp_path, variability=OCCASIONS)

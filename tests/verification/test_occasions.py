@@ -319,6 +319,36 @@ def test_a_patient_does_not_depend_on_the_block(tree: dict[str, Any]) -> None:
             assert np.array_equal(alone.sessions()[name], figures.loc[patient + 1, name]), name
 
 
+def test_effects_go_through_occasions_too() -> None:
+    """A site and a turnover: without differences as in the plain run, alone as among others.
+
+    The turnover needs the ODE core: steps to 1e-8, errors to ten times that.
+    """
+    model = pk.load_model(MODEL)
+    effects = ("dissociation_olofsen2022", "antidepressant_response")
+    people = _people(model)
+    still = replace(people, kappas={name: np.zeros_like(kappas) for name, kappas in people.kappas.items()})
+    alike, plain, varied = (
+        pk.simulate(PROTOCOL, model, who, until="40 h", every="1 h", effects=effects)
+        for who in (still, replace(people, kappas={}), people)
+    )
+    one = Population(
+        4,
+        1,
+        {name: values[[4]] for name, values in people.covariates.items()},
+        {name: values[[4]] for name, values in people.etas.items()},
+        {name: values[:, [4]] for name, values in people.kappas.items()},
+    )
+    alone = pk.simulate(PROTOCOL, model, one, until="40 h", every="1 h", effects=effects)
+    for name in plain.model.observables:
+        assert alike.level(name) == pytest.approx(plain.level(name), rel=1e-7, abs=1e-7 * plain.level(name).max())
+        assert np.array_equal(alone.level(name)[0], varied.level(name)[4])
+        assert not np.array_equal(varied.level(name), plain.level(name))
+    for name in ("peak", "trough", "auc"):
+        found, expected = (result.sessions()[name].to_numpy(dtype=float) for result in (alike, plain))
+        assert found == pytest.approx(expected, rel=1e-7, abs=1e-9, nan_ok=True)
+
+
 def test_variance_of_the_logarithms() -> None:
     """nu2 within its sampling error, 4 x nu2 sqrt(2 / n); sessions and parameters are independent of each other."""
     model = pk.load_model(MODEL)
