@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import Command
 
 import pkmodel as pk
 from pkmodel.checks import simulated
+
+Command = Callable[..., Any]
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "add-a-model.md").read_text(encoding="utf-8")
 MODEL = re.search(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
