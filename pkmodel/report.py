@@ -40,11 +40,12 @@ FILES = (
     "bands.parquet",
     "bands.png",
     "session_peaks.png",
-    "uncertainty.csv",
     "manifest.json",
 )
 #: What there is besides where an arm runs on several models.
 FILES_OF_SEVERAL = ("joint.csv", "between_models.csv", "models.png")
+#: And where parameter uncertainty is asked for.
+FILES_OF_DRAWS = ("uncertainty.csv",)
 
 
 def run(
@@ -152,7 +153,7 @@ def _workplace(out: Path) -> Iterator[Path]:
                 raise IsADirectoryError(errno.EISDIR, f"{name} is a directory")
         for name in produced:
             os.replace(folder / name, out / name)  # noqa: PTH105 - atomic, and Path.replace says less
-        for name in {*FILES, *FILES_OF_SEVERAL} - {
+        for name in {*FILES, *FILES_OF_SEVERAL, *FILES_OF_DRAWS} - {
             *produced
         }:  # what an earlier run left there would pass for this run's
             (out / name).unlink(missing_ok=True)
