@@ -143,6 +143,8 @@ def test_files_and_words(command: Callable[..., Any], tmp_path: Path) -> None:
     assert header.split(",") == list(row)
     assert line.split(",")[0] == "low"
     assert json.loads((tmp_path / "out" / "manifest.json").read_text())["outer"] == 40
+    pk.run(pk.load_scenario({**TREE, "n": 20, "variability": {}}), out=tmp_path / "out")
+    assert not (tmp_path / "out" / "uncertainty.csv").exists(), "it would pass for that of the later run"
     shown = command("models", "show", "ketamine_kamp2020")
     assert "95 % interval 69 L/h to 90 L/h" in " ".join(shown.out.split())
 
