@@ -148,14 +148,18 @@ def _uncertainty(found: Study) -> None:
     """The shares over draws of the typical values, a line for each rule, arm and model."""
     if not found.uncertain:
         return
-    drawn = [f"{name} of {model.id}" for model in found.models.values() for name in model.uncertain]
+    drawn = [
+        f"{name} of {model.id}, {model.parameters[name].known}"
+        for model in found.models.values()
+        for name in model.uncertain
+    ]
     text("Uncertainty in parameters: share of patients, 2.5-97.5 % over draws of the typical values", bold=True)
     for item in found.uncertain:
         who = item.arm + (f" on {item.model}" if len(found.models) > 1 else "")
         share = f"{100 * item.median:.1f} % ({100 * item.low:.1f}-{100 * item.high:.1f} %)"
         verdicts = f"met in {100 * item.draws_met:.0f} %, broken in {100 * item.draws_broken:.0f} % of the draws"
         text(f"{item.rule}, {who}, {item.window}: {share}; {verdicts}", indent=2)
-    text(f"{found.uncertain[0].draws} draws of {', '.join(drawn)}; every other number counts as known.", indent=2)
+    text(f"{found.uncertain[0].draws} draws of {'; of '.join(drawn)}; every other number counts as known.", indent=2)
 
 
 def _between_models(found: Study) -> None:

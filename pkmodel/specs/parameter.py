@@ -77,6 +77,7 @@ class Parameter(Spec):
     se: fields.AnyQuantity | None = None
     rse: fields.AnyQuantity | None = None
     ci: list[fields.AnyQuantity] | None = Field(default=None, min_length=2, max_length=2)
+    known_evidence: fields.Evidence | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Parameter:
@@ -112,6 +113,8 @@ class Parameter(Spec):
         given = [name for name in ("se", "rse", "ci") if getattr(self, name) is not None]
         if len(given) > 1:
             raise InputError(Problem(" and ".join(given), "one of se, rse, ci", path=given[1]))
+        if self.known_evidence is not None and not given:
+            raise InputError(Problem("known_evidence", "se, rse or ci, which it grades", path="known_evidence"))
         if self.rse is not None and (self.rse.unit.dimensions or not 0 < self.rse.value <= 2):
             raise InputError(Problem(self.rse.text, 'a relative standard error such as "6 %"', path="rse"))
         if self.value is None:
@@ -131,11 +134,12 @@ class Parameter(Spec):
     @property
     def known(self) -> str | None:
         """How well the typical value is known, as the file says it; None where it does not."""
+        grade = f" ({self.known_evidence})" if self.known_evidence is not None else ""
         if self.ci is not None:
-            return f"95 % interval {self.ci[0].text} to {self.ci[1].text}"
+            return f"95 % interval {self.ci[0].text} to {self.ci[1].text}{grade}"
         if self.se is not None:
-            return f"standard error {self.se.text}"
-        return None if self.rse is None else f"relative standard error {self.rse.text}"
+            return f"standard error {self.se.text}{grade}"
+        return None if self.rse is None else f"relative standard error {self.rse.text}{grade}"
 
     def sd_of_estimate(self, typical: float, scale: str) -> float:
         """The standard deviation of the estimate on the scale ``log`` or ``logit``; there must be one.

@@ -37,7 +37,7 @@ TREE: dict[str, Any] = {
 def _kamp(**known: Any) -> ModelSpec:
     """Kamp's model with another statement on how well its CL is known."""
     tree = yaml.safe_load(library("models")["ketamine_kamp2020"].read_text())
-    del tree["parameters"]["CL"]["ci"]
+    del tree["parameters"]["CL"]["ci"], tree["parameters"]["CL"]["known_evidence"]
     tree["parameters"]["CL"] |= known
     return pk.load_model(tree)
 
@@ -136,7 +136,7 @@ def test_files_and_words(command: Callable[..., Any], tmp_path: Path) -> None:
     assert "Uncertainty in parameters" in outcome.out
     assert "every other number counts as known" in " ".join(outcome.out.split())
     plain = json.loads((tmp_path / "out" / "findings.json").read_text())["uncertainty"]
-    assert plain["drawn"] == {"ketamine_kamp2020.CL": "95 % interval 69 L/h to 90 L/h"}
+    assert plain["drawn"] == {"ketamine_kamp2020.CL": "95 % interval 69 L/h to 90 L/h (assumed)"}
     assert "uncertainty in parameters" in plain["holds"]
     (row,) = plain["shares"]
     header, line = (tmp_path / "out" / "uncertainty.csv").read_text().splitlines()
@@ -168,6 +168,7 @@ def test_a_model_that_does_not_say(command: Callable[..., Any], tmp_path: Path) 
         ({"rse": "6 L/h"}, "a relative standard error such as"),
         ({"ci": ["90 L/h", "95 L/h"]}, "an interval above 0 around 84 L/h"),
         ({"ci": ["60 L/h"]}, "ci"),
+        ({"known_evidence": "assumed"}, "se, rse or ci, which it grades"),
     ],
 )
 def test_a_wrong_statement_is_refused(known: dict[str, Any], said: str) -> None:
