@@ -62,7 +62,8 @@ class Published(Spec):
 class Parameter(Spec):
     """A typical value and how it depends on covariates.
 
-    A value per kilogram of body weight (``1.7522 L/kg``) is multiplied by the patient's weight.
+    A value per kilogram of body weight (``1.7522 L/kg``) is multiplied by the patient's weight. One of ``se``, ``rse``
+    and ``ci`` (95 %) says how well the value itself is known; a ``conversion`` that reads it does not follow its draws.
     """
 
     value: fields.AnyQuantity | None = None

@@ -82,6 +82,10 @@ def _effect(name: str, effect: RandomEffect, block: Block, model: ModelSpec, pat
         if per_weight or not 0 < value < 1 or _dimensions_of(model, name):
             expected = "a parameter between 0 and 1 for the transform logit"
             return [Problem(f"the transform logit on {name} = {value:g}", expected, path=path)]
+        ends = model.parameters[name].ci
+        if ends is not None and ends[1].value >= 1:
+            said = f"the transform logit on {name}, whose ci is {ends[0].text} to {ends[1].text}"
+            return [Problem(said, "a ci between 0 and 1 for the transform logit", path=path)]
     return []
 
 

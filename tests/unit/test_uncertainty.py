@@ -111,6 +111,43 @@ def test_shares_are_those_of_each_drawn_clearance(scenario: Scenario) -> None:
     assert found.draws_met + found.draws_broken + found.draws_undecided == pytest.approx(1.0, abs=1e-12)
 
 
+def test_a_peak_by_the_matrix_exponential() -> None:
+    """A peak rule for every drawn clearance, without the package's schedule or kernels: the level at the end of an
+    infusion of 0.5 mg/kg over 40 min, which rises throughout."""
+    from scipy.linalg import expm
+
+    from pkmodel.population import sample_covariates, sample_effects
+
+    n, seed, draws, limit = 100, 5, 40, 270.0
+    rule = {"id": "peak", "metric": "peak", "window": {"session": 1}, "at_most": f"{limit} ng/mL", "in": "80 %"}
+    switch = {"parameter_uncertainty": True, "outer": draws}
+    tree = {**TREE, "n": n, "seed": seed, "variability": switch, "rules": [rule]}
+    (found,) = pk.run(pk.load_scenario(tree)).uncertain
+
+    model = pk.load_model("ketamine_kamp2020")
+    people = sample_effects(sample_covariates(pk.load_population("adults_trials"), seed, 0, n), model, seed)
+    weight = people.covariates["weight"]
+    size, speed = weight / 70, (weight / 70) ** 0.75
+    v1, v2, v3 = 25 * size * np.exp(people.etas["V1"]), 56 * size, 157 * size
+    q2, q3, hours = 161 * speed, 79 * speed, 40 / 60
+    drawn = uncertainty.typical_values(model, seed, draws)["CL"]
+    shares = []
+    for clearance in (84.0, *drawn):
+        out = clearance * speed * np.exp(people.etas["CL"])
+        rates, inflow = np.zeros((n, 3, 3)), np.zeros((n, 3, 1))
+        rates[:, 0, 0], rates[:, 0, 1], rates[:, 0, 2] = -(out + q2 + q3) / v1, q2 / v2, q3 / v3
+        rates[:, 1, 0], rates[:, 1, 1] = q2 / v1, -q2 / v2
+        rates[:, 2, 0], rates[:, 2, 2] = q3 / v1, -q3 / v3
+        inflow[:, 0, 0] = 0.5 * weight / hours
+        amounts = np.linalg.solve(rates, (expm(rates * hours) - np.eye(3)) @ inflow)
+        level = 1000 * amounts[:, 0, 0] / v1
+        assert np.abs(level / limit - 1).min() > 1e-9, "no patient is so near to the limit that rounding decides"
+        shares.append(float((level <= limit).mean()))
+    assert found.share_at_typical == shares[0]
+    assert (found.low, found.median, found.high) == tuple(np.quantile(shares[1:], [0.025, 0.5, 0.975]))
+    assert found.low < found.high
+
+
 def test_threads_change_nothing(scenario: Scenario) -> None:
     """One thread over the draws or three."""
     study = studies.run(scenario)
@@ -186,7 +223,15 @@ def test_draws_without_the_switch_are_refused() -> None:
 def test_the_page_on_variability() -> None:
     """Scenarios of docs/variability.md are legal; the whole one runs, and says what the model has no numbers for."""
     page = (Path(__file__).resolve().parents[2] / "docs" / "variability.md").read_text(encoding="utf-8")
-    replaced, films, whole = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL))
+    blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
+    replaced, alone, films, measured, unsure, whole = blocks
+    switches = [pk.load_scenario({**TREE, **kind}).spec.variability for kind in (alone, measured, unsure)]
+    kinds = ("between_subject", "between_occasion", "residual", "parameter_uncertainty")
+    assert [tuple(getattr(switch, kind) for kind in kinds) for switch in switches] == [
+        (False, False, False, False),
+        (True, False, True, False),
+        (True, False, False, True),
+    ], "each kind by itself"
     shares = [found.share for found in pk.run(pk.load_scenario(films)).results]
     films["variability"]["between_occasion"] = False
     alike = [found.share for found in pk.run(pk.load_scenario(films)).results]
