@@ -222,7 +222,7 @@ def _save(result: Result, file: Path) -> None:
 @app.command()
 def check(files: Annotated[list[Path], typer.Argument(help="YAML files of any kind.")]) -> None:
     """Check files without running them; every mistake is printed with its line."""
-    from pkmodel.specs.library import check_file
+    from pkmodel.specs.kinds import check_file
 
     problems: list[Problem] = []
     for file in files:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal, TypeVar
 
-from pkmodel.errors import InputError, Problem, nearest, shown, unknown_name
+from pkmodel.errors import InputError, Problem, unknown_name
 from pkmodel.specs import fields, loading
 from pkmodel.specs.attach import attach
 from pkmodel.specs.effect_file import EffectFile
@@ -21,7 +20,7 @@ from pkmodel.specs.reference import ReferenceSpec
 from pkmodel.specs.rule_checks import compare_problems, rule_problems
 from pkmodel.specs.scenario import Rule, ScenarioSpec, Window
 from pkmodel.specs.variability_rules import replaced
-from pkmodel.specs.yaml_tree import Document, Place, dotted, read_yaml
+from pkmodel.specs.yaml_tree import Document, Place, dotted
 
 S = TypeVar("S", bound=Spec)
 DrugMode = Literal["match", "own", "half"]
@@ -319,69 +318,3 @@ def drug_fraction(protocol: ProtocolSpec, model: ModelSpec, mode: DrugMode) -> t
             path="model",
         )
     )
-
-
-#: Keys by which a file says what it is.
-_SIGNS = {
-    "models": "compartments",
-    "protocols": "phases",
-    "scenarios": "arms",
-    "populations": "sex",
-    "references": "settings",
-    "effects": "on",
-}
-
-
-def kind_of(document: Document) -> str:
-    """What a file is, by its keys. Raises InputError where it is none of the known kinds."""
-    for kind, sign in _SIGNS.items():
-        if sign in document.tree:
-            return kind
-    # A misspelt sign: the kind that most other keys belong to, if they do; its check names the misspelling.
-    fits = {
-        kind: len({info.alias or name for name, info in cls.model_fields.items()} & set(document.tree))
-        for kind, cls in KINDS.items()
-        if nearest(_SIGNS[kind], list(document.tree))
-    }
-    best = max(fits, key=lambda kind: fits[kind], default=None)
-    if best is not None and fits[best] >= 2:
-        return best
-    expected = ", ".join(f"{sign} ({loading.one(kind)})" for kind, sign in _SIGNS.items())
-    raise InputError(Problem(f"the keys {shown(', '.join(document.tree))}", f"one of {expected}", where=document.name))
-
-
-def check_file(path: Path) -> str:
-    """Check one file of any kind, with all that it refers to; the answer is its kind."""
-    document = read_yaml(path)
-    kind = kind_of(document)
-    loaders: dict[str, Callable[[Source], object]] = {
-        "models": load_model,
-        "effects": load_effect,
-        "protocols": load_protocol,
-        "populations": load_population,
-        "scenarios": load_scenario,
-        "references": load_reference,
-    }
-    loaded = loaders[kind](path)
-    if isinstance(loaded, ModelSpec):
-        _check_protocols(loaded, document)
-    return kind[:-1]
-
-
-def _check_protocols(model: ModelSpec, document: Document) -> None:
-    """The protocols of a model's checks, which a run of the model has no use for."""
-    problems: list[Problem] = []
-    for index, check in enumerate(model.checks):
-        place: Place = ("checks", index, "protocol")
-        try:
-            if isinstance(check.protocol, dict):
-                loading.check(document, ProtocolSpec, place)
-            elif check.protocol is not None:
-                loading.load("protocols", check.protocol, ProtocolSpec)
-        except InputError as error:
-            for problem in error.problems:
-                if not problem.where:  # an unknown name
-                    problem = problem.at(path=dotted(place), where=document.name, line=document.line(place))
-                problems.append(problem)
-    if problems:
-        raise InputError(problems)

@@ -14,6 +14,7 @@ import yaml
 import pkmodel as pk
 from pkmodel import cli, moments, network, studied, units, verify
 from pkmodel.population import Patient, Population, outside_valid_for, sample_effects
+from pkmodel.specs.kinds import check_file
 from pkmodel.specs.library import load_reference
 from pkmodel.specs.loading import library
 from pkmodel.specs.reference import Figure, Setting, massive
@@ -99,6 +100,21 @@ def test_own_data_verify_and_others_validate(library_rows: Verification) -> None
     assert {row.kind for row in others} == {"validation"}
     assert {row.statistic for row in rows} == {"median"}
     assert {row.patients for row in rows} == {studied.PATIENTS}
+
+
+@pytest.mark.parametrize("name", sorted(library("references")))
+def test_a_shipped_reference_is_one(name: str) -> None:
+    """As `pkmodel check` sees it, also where nothing of it can be compared."""
+    assert check_file(library("references")[name]) == "reference"
+
+
+def test_no_time_of_a_peak_is_compared_with_the_sample_it_was_taken_from() -> None:
+    """A bolus into the vein is highest at the first sample; where that is assumed, its time is no result."""
+    for name in library("references"):
+        for setting in load_reference(name).settings.values():
+            if setting.first_sample is not None:
+                parents = [item for item in setting.figures if item.output in ("ketamine", "esketamine", "parent")]
+                assert all(item.metric != "time_of_peak" for item in parents), name
 
 
 def test_a_racemic_study_is_not_held_against_an_enantiomer(library_rows: Verification) -> None:

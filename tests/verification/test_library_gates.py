@@ -21,7 +21,8 @@ from pkmodel.population import sample_effects
 from pkmodel.records import records_of, simulate_records
 from pkmodel.records.library import COVARIATES
 from pkmodel.simulation import amounts_at
-from pkmodel.specs.library import check_file, load_model, load_protocol
+from pkmodel.specs.kinds import check_file
+from pkmodel.specs.library import load_model, load_protocol
 from pkmodel.specs.loading import library
 from pkmodel.specs.model import OUTSIDE, ModelSpec
 from pkmodel.specs.protocol import ProtocolSpec
