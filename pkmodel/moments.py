@@ -43,12 +43,12 @@ def terminal_half_life(network: Network, output: str, dosed: Flags) -> Floats:
         where the output is not reached, nothing leaves, or a flow on the way is saturable or changes with time.
     """
     found = np.empty(network.size)
-    for patient in range(network.size):
-        ways = _ways(network, output, dosed, patient)
-        slowest = _slowest(network.rates[patient][np.ix_(ways, ways)])
-        if slowest <= 0.0:
+    for patients in _alike(network, np.broadcast_to(dosed, (network.size, dosed.size))):
+        ways = _ways(network, output, dosed, int(patients[0]))
+        slowest = _slowest(network.rates[np.ix_(patients, ways, ways)])
+        if (slowest <= 0.0).any():
             raise _refused(network, output, "no elimination")
-        found[patient] = math.log(2.0) / slowest
+        found[patients] = math.log(2.0) / slowest
     return found
 
 
@@ -77,16 +77,26 @@ def _moments(network: Network, output: str, amounts: Floats) -> tuple[Floats, Fl
     observed = int(network.output_compartment[index])
     scale = network.output_scale[index] * float(units.parse_unit(network.output_units[index]).factor)
     found = np.empty((2, network.size))
-    for patient in range(network.size):
-        ways = _ways(network, output, amounts[patient] > 0, patient)
-        rates = network.rates[patient][np.ix_(ways, ways)]
-        if _slowest(rates) <= 0.0:
+    for patients in _alike(network, amounts > 0):
+        ways = _ways(network, output, amounts[patients[0]] > 0, int(patients[0]))
+        rates = network.rates[np.ix_(patients, ways, ways)]
+        if (_slowest(rates) <= 0.0).any():
             raise _refused(network, output, "no elimination")
-        areas = np.linalg.solve(-rates, amounts[patient, ways])
+        areas = np.linalg.solve(-rates, amounts[np.ix_(patients, ways)][..., None])
         place = int(np.flatnonzero(ways == observed)[0])
-        found[0, patient] = areas[place] * scale[patient]
-        found[1, patient] = np.linalg.solve(-rates, areas)[place] * scale[patient]
+        found[0, patients] = areas[:, place, 0] * scale[patients]
+        found[1, patients] = np.linalg.solve(-rates, areas)[:, place, 0] * scale[patients]
     return found[0], found[1]
+
+
+def _alike(network: Network, dosed: Flags) -> list[NDArray[np.int64]]:
+    """The patients in groups within which the same rates are 0 and the same states are ``dosed`` (n, s)."""
+    size = network.size
+    pattern = np.concatenate([(network.rates != 0).reshape(size, -1), dosed], axis=1)
+    if (pattern == pattern[0]).all():
+        return [np.arange(size)]
+    _, group = np.unique(pattern, axis=0, return_inverse=True)
+    return [np.flatnonzero(group.ravel() == index) for index in range(group.max() + 1)]
 
 
 def _ways(network: Network, output: str, dosed: Flags, patient: int) -> NDArray[np.int64]:
@@ -121,17 +131,18 @@ def _closure(feeds: Flags, start: Flags) -> Flags:
     return reached
 
 
-def _slowest(rates: Floats) -> float:
-    """The slowest rate of a system, 1/h; 0 where something never leaves."""
+def _slowest(rates: Floats) -> Floats:
+    """The slowest rate (n,), 1/h, of systems (n, s, s) with the same rates above 0; 0 where something never leaves."""
     from scipy.sparse.csgraph import connected_components
 
-    count, label = connected_components(rates.T > 0, directed=True, connection="strong")
-    slowest = math.inf
+    count, label = connected_components(rates[0].T > 0, directed=True, connection="strong")
+    slowest = np.full(rates.shape[0], np.inf)
     for group in range(count):
         members = np.flatnonzero(label == group)
-        block = -rates[np.ix_(members, members)]
-        rate = float(np.linalg.eigvals(block).real.min())
-        slowest = min(slowest, 0.0 if rate < _NONE * block.diagonal().max(initial=0.0) else rate)
+        block = -rates[np.ix_(np.arange(rates.shape[0]), members, members)]
+        rate = np.linalg.eigvals(block).real.min(axis=1)
+        fastest = np.diagonal(block, axis1=1, axis2=2).max(axis=1, initial=0.0)
+        slowest = np.minimum(slowest, np.where(rate < _NONE * fastest, 0.0, rate))
     return slowest
 
 

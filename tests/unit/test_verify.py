@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +192,35 @@ def test_volume_at_steady_state_of_a_metabolite_is_no_number_of_its_own() -> Non
     dose[0, net.states.index("noresketamine")] = 10.0
     direct = moments.volume_at_steady_state(net, "noresketamine", dose)
     np.testing.assert_allclose(direct, [98.638 + 160.04], rtol=1e-12)
+
+
+def test_patients_of_other_structures_stand_side_by_side() -> None:
+    """A patient with no way to the periphery among others: each has what it has alone, to the bit."""
+    model = pk.load_model("ketamine_domino1984")
+    repeated = {key: np.repeat(value, 5) for key, value in _adult().covariates.items()}
+    net = network.build(model, sample_effects(Population(0, 5, repeated), model, 4))
+    centre, away = (net.states.index(flow) for flow in (model.flows[0].source, model.flows[0].target))
+    for patient in (1, 3):
+        net.rates[patient, centre, centre] += net.rates[patient, away, centre]
+        net.rates[patient, away, centre] = 0.0
+    dose = np.zeros((5, len(net.states)))
+    dose[:, centre] = 10.0
+    together = (
+        moments.area_to_infinity(net, "ketamine", dose),
+        moments.volume_at_steady_state(net, "ketamine", dose),
+        moments.terminal_half_life(net, "ketamine", dose[0] > 0),
+    )
+    for patient in range(5):
+        alone = replace(
+            net,
+            rates=net.rates[[patient]],
+            output_scale=net.output_scale[:, [patient]],
+            population=Population(0, 1, {}),
+        )
+        assert together[0][patient] == moments.area_to_infinity(alone, "ketamine", dose[:1])[0]
+        assert together[1][patient] == moments.volume_at_steady_state(alone, "ketamine", dose[:1])[0]
+        assert together[2][patient] == moments.terminal_half_life(alone, "ketamine", dose[0] > 0)[0]
+    assert together[1][1] < together[1][0]
 
 
 def test_peaks_begin_with_the_first_sample() -> None:
