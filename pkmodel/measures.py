@@ -19,9 +19,11 @@ from pkmodel.network import Network
 from pkmodel.population import Population
 from pkmodel.schedule import Delivery, Schedule
 from pkmodel.simulation import amounts_at, course_figures
+from pkmodel.specs.dose import HYDROCHLORIDE
 from pkmodel.specs.library import DrugMode, drug_fraction
 from pkmodel.specs.model import ModelSpec
-from pkmodel.specs.protocol import HYDROCHLORIDE, PlannedSession, ProtocolSpec
+from pkmodel.specs.planned import PlannedSession
+from pkmodel.specs.protocol import ProtocolSpec
 
 Floats = NDArray[np.float64]
 

@@ -123,9 +123,9 @@ def bands(study: Study, arm: str, output: str = "parent", *, model: str | None =
     ax.add_collection(faint, autolim=False)
     before = ""
     for left, planned in zip(lefts, plan, strict=True):  # a dose is named where it changes
-        if planned.dose.text != before and len(plan) <= 30:
-            ax.text(left, 0.985, planned.dose.text, transform=along, va="top", fontsize=9, color=INK)
-        before = planned.dose.text
+        if planned.label != before and len(plan) <= 30:
+            ax.text(left, 0.985, planned.label, transform=along, va="top", fontsize=9, color=INK)
+        before = planned.label
     highest = float(table[:, -1].max())
     for mark in marks_of(study, arm, None, stated(case, output)):
         level = units.convert(mark.level.value, case.model.outputs[name].unit)

@@ -170,9 +170,9 @@ def show_protocol(
     as_json: JsonFlag = False,
 ) -> None:
     """Print the course of a protocol, session by session; with a weight, in mg, and why a dose was changed."""
-    from pkmodel.schedule import course_for
+    from pkmodel.dosing import course_for
+    from pkmodel.specs.dose import per_weight
     from pkmodel.specs.library import load_protocol
-    from pkmodel.specs.protocol import per_weight
 
     spec = load_protocol(name)
     patient = patient_of(weight, age, height, sex, ancestry).population() if weight is not None else None

@@ -103,7 +103,7 @@ def test_max_per_kg_is_per_actual_weight_and_also_holds_a_fixed_dose() -> None:
     """100 mg to people of 90, 50 and 110 kg with at most 1 mg/kg."""
     (session,) = given(dose="100 mg", dose_limits={"max_per_kg": "1 mg/kg"}).sessions
     assert session.given == pytest.approx([90.0, 50.0, 100.0], rel=1e-14)
-    assert session.capped.tolist() == [True, True, False]
+    assert session.adjusted("capped").tolist() == [True, True, False]
     assert session.dosing_weight is None
 
 
@@ -120,7 +120,7 @@ def test_whole_steps_survive_the_last_bit(how: str, weight: float) -> None:
     who = people(height=[170.0], weight=[weight], female=[1.0], age=[40.0])
     (session,) = given(who, dose_limits={"round_to": "1 mg", "round": how}).sessions
     assert session.given.tolist() == [35.0]
-    assert not session.rounded.any()
+    assert not session.adjusted("rounded").any()
 
 
 @pytest.mark.parametrize("how", ["down", "up", "nearest"])
@@ -138,8 +138,8 @@ def test_flags_say_what_was_done() -> None:
     (session,) = given(dose_limits={"max_single": "50 mg", "round_to": "2 mg", "round": "down"}).sessions
     assert session.asked == pytest.approx([45.0, 25.0, 55.0])
     assert session.given == pytest.approx([44.0, 24.0, 50.0])
-    assert session.capped.tolist() == [False, False, True]
-    assert session.rounded.tolist() == [True, True, False]
+    assert session.adjusted("capped").tolist() == [False, False, True]
+    assert session.adjusted("rounded").tolist() == [True, True, False]
 
 
 def test_whole_order() -> None:

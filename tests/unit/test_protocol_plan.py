@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import pkmodel as pk
-from pkmodel.specs.protocol import PlannedSession
+from pkmodel.specs.planned import PlannedSession
 
 
 def plan(*phases: dict[str, Any], **more: Any) -> list[PlannedSession]:
