@@ -101,7 +101,7 @@ def of_course(
     ``since`` and ``until`` are h from its start (without ``until``: 24 h after the start of the last session);
     ``threshold`` is in mg/L. A time to the peak counts from the start of the course.
     """
-    end = until if until is not None else float(course.plan.starts[-1]) + metrics.LAST_WINDOW
+    end = until if until is not None else course.plan.last_start + metrics.LAST_WINDOW
     span = Span("absolute", start=since, end=end)
     unit = units.parse_unit(course.model.outputs[output].unit)
     level = None if threshold is None else threshold / float(unit.factor)

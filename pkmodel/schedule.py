@@ -25,20 +25,25 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Schedule:
-    """What every patient of a block receives. Times in h from the start of the course, amounts in mg."""
+    """What every patient of a block receives. Times in h from the start of the course, amounts in mg.
+
+    ``starts`` is (s, 1), or (s, n) where sessions begin at a time of each patient's own: the first pump start or the
+    first device, or, of a session that is not given, when it was due.
+    """
 
     sessions: tuple[GivenSession, ...]
     events: Events
-
-    @property
-    def starts(self) -> Floats:
-        """(s,) start of each session."""
-        return np.array([session.planned.start for session in self.sessions])
+    starts: Floats
 
     @property
     def ends(self) -> Floats:
         """(s, n) end of each session: the end of its last pump run, or its last device."""
-        return np.stack([session.planned.start + session.end for session in self.sessions])
+        return self.starts + np.stack([session.end for session in self.sessions])
+
+    @property
+    def last_start(self) -> float:
+        """When the last session begins, h; of the patient with whom it is latest."""
+        return float(self.starts[-1].max())
 
     @property
     def doses(self) -> Floats:
@@ -59,38 +64,59 @@ class Delivery:
     fraction: Floats | None
     lag: Floats | None
     duration: Floats | float
+    until: Floats | None = None
+    """When (n,), h, a pump that would run on is stopped; what it has given by then arrives."""
 
 
 class EventList:
     """Collects events for ``size`` patients; the order of adding decides between events at one instant."""
 
-    def __init__(self, size: int):
+    def __init__(self, size: int, ports: dict[int, int] | None = None):
+        """``ports`` are those that earlier lists of the same course have given to compartments, and are added to."""
         self.size = size
         self._time: list[Floats] = []
         self._kind: list[int] = []
         self._target: list[int] = []
         self._value: list[Floats] = []
-        self._ports: dict[int, int] = {}
+        self._ports = {} if ports is None else ports
         self._alike = True
 
     def bolus(self, time: Floats | float, compartment: int, amount: Floats) -> None:
         """``amount`` (n,) mg into a compartment at ``time`` (n,) or one for all."""
         self.add(time, JUMP, compartment, amount)
 
-    def infusion(self, time: Floats | float, duration: Floats | float, compartment: int, amount: Floats) -> None:
-        """``amount`` (n,) mg at a constant rate over ``duration`` h, which is above 0 for everyone."""
-        rate = np.broadcast_to(amount / np.asarray(duration), (self.size,))
+    def infusion(
+        self,
+        time: Floats | float,
+        duration: Floats | float,
+        compartment: int,
+        amount: Floats,
+        until: Floats | None = None,
+    ) -> None:
+        """``amount`` (n,) mg at a constant rate over ``duration`` h, which is above 0 where there is an amount.
+
+        It stops at ``until`` (n,) h where that is earlier.
+        """
+        over = np.asarray(duration, dtype=np.float64)
+        rate = np.broadcast_to(np.divide(amount, over, out=np.zeros(np.shape(amount)), where=over > 0), (self.size,))
+        end = np.asarray(time) + over
         self.add(time, RATE_ON, compartment, rate)
-        self.add(np.asarray(time) + np.asarray(duration), RATE_OFF, compartment, rate)
+        self.add(end if until is None else np.minimum(end, until), RATE_OFF, compartment, rate)
 
     def deliver(self, delivery: Delivery) -> None:
         """A dose down a path, with its fraction, lag and duration."""
         amount = delivery.amount if delivery.fraction is None else delivery.amount * delivery.fraction
         time = delivery.time if delivery.lag is None else delivery.time + delivery.lag
-        if np.any(delivery.duration):
-            self.infusion(time, delivery.duration, delivery.compartment, amount)
-        else:
+        if not np.any(delivery.duration):
             self.bolus(time, delivery.compartment, amount)
+            return
+        until = delivery.until
+        if until is not None and delivery.lag is not None:
+            until = until + delivery.lag
+        self.infusion(time, delivery.duration, delivery.compartment, amount, until)
+        at_once = np.asarray(delivery.duration) == 0.0
+        if np.any(at_once & (amount != 0.0)):
+            self.bolus(time, delivery.compartment, np.where(at_once, amount, 0.0))
 
     def reset(self, time: Floats | float, whom: NDArray[np.bool_] | bool = True) -> None:
         """Every state back to its start and every infusion ended, at ``time``, in those of ``whom`` (n,)."""
@@ -153,7 +179,8 @@ def build(
     events = EventList(network.size)
     for delivery in deliveries:
         events.deliver(delivery)
-    return Schedule(tuple(sessions), events.events())
+    starts = np.array([[session.planned.start] for session in sessions])
+    return Schedule(tuple(sessions), events.events(), starts)
 
 
 def given(

@@ -86,8 +86,10 @@ class Result:
     def _true(self, output: str) -> Floats:
         if self.course is None:
             return _level(self.network, self.amounts, output)
-        parts = [_level(of.network, self.amounts[:, part], output) for of, part in self.course.parts(self.time)]
-        return np.concatenate(parts, axis=1)
+        found = np.empty(self.amounts.shape[:2])
+        for part in self.course.parts(self.time):
+            part.put(_level(part.occasion.network, self.amounts[:, part.rows], output), found)
+        return found
 
     def to_pandas(self, wide: bool = False) -> pd.DataFrame:
         """A table: subject, time_h, output, value, unit; or, ``wide``, subject, time_h and a column per output.
@@ -123,7 +125,7 @@ class Result:
         """
         import pandas as pd
 
-        last = max(self.until - float(self.schedule.starts[-1]), metrics.LAST_WINDOW)
+        last = max(self.until - self.schedule.last_start, metrics.LAST_WINDOW)
         has = {name: offered(self.model, name) for name in self.model.observables}
         effects = [name for name in self.model.effects if has[name]]
         figures = course_figures(
@@ -134,6 +136,7 @@ class Result:
         rows = []
         for index, session in enumerate(self.schedule.sessions):
             span = Span("session", index + 1)
+            starts = np.broadcast_to(self.schedule.starts[index], (self.network.size,))
             for name in figures:
                 nothing = np.full(self.network.size, np.nan)
                 found = {
@@ -148,7 +151,7 @@ class Result:
                             "subject": self.network.population.first + patient + 1,
                             "session": index + 1,
                             "phase": session.planned.phase,
-                            "start_h": session.planned.start,
+                            "start_h": starts[patient],
                             "dose_mg": session.given[patient],
                             "output": name,
                             **{metric: values[patient] for metric, values in found.items()},

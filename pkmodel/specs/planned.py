@@ -57,6 +57,11 @@ class PlannedSession:
         return max(0.0, round(self.dose.value / self.device.strength.value) - 1) * self.device.pause
 
     @property
+    def end(self) -> float:
+        """When the session ends as planned, h from the start of the course."""
+        return self.start + max(self.over, self.last_device)
+
+    @property
     def day(self) -> str:
         """The day of the course, from 1, as people read it."""
         return f"{self.start / 24 + 1:g}"

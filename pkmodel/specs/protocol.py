@@ -9,6 +9,9 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from pkmodel.errors import InputError, Problem
 from pkmodel.specs import fields
+from pkmodel.specs.adherence import Adherence
+from pkmodel.specs.clinic import Clinic
+from pkmodel.specs.clinic_rules import clinic_problems
 from pkmodel.specs.device import Device
 from pkmodel.specs.dose import Dose, DoseLimits, Salt, WeightRule
 from pkmodel.specs.loading import Spec
@@ -66,7 +69,8 @@ class ProtocolSpec(_Defaults):
     source: Annotated[fields.Citation | None, BeforeValidator(fields.text_as_citation)] = None
     phases: list[Phase] = Field(min_length=1)
     notes: list[str] = []
-    clinic: _not_yet("clinic") = None  # type: ignore[valid-type]
+    clinic: Clinic | None = None
+    adherence: Adherence | None = None
 
     @model_validator(mode="after")
     def _possible(self) -> ProtocolSpec:
@@ -100,10 +104,16 @@ class ProtocolSpec(_Defaults):
                         path=planned.place,
                     )
                 )
+        problems += clinic_problems(self.clinic, self.adherence, plan)
         unique = {(problem.path, problem.expected): problem for problem in reversed(problems)}
         if unique:
             raise InputError(list(unique.values())[::-1])
         return self
+
+    @property
+    def decides(self) -> bool:
+        """Whether what is given is only known on the day: a clinic decides, or sessions are missed or late."""
+        return self.clinic is not None or self.adherence is not None
 
     def plan(self) -> list[PlannedSession]:
         """Every session of the course in order, with the phase's settings over the protocol's."""

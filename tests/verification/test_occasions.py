@@ -421,7 +421,7 @@ def test_events_of_a_stretch() -> None:
     events.bolus(2.0, 0, np.array([5.0, 5.0]))
     whole = events.events()
     first, middle, last = (
-        occasions.within(whole, start, end, anchored=start > 0)
+        occasions.within(whole, np.array([start]), np.array([end]), anchored=start > 0)
         for start, end in ((0.0, 2.0), (2.0, 3.0), (3.0, np.inf))
     )
 
@@ -438,7 +438,7 @@ def test_events_of_a_stretch() -> None:
     assert said(last, 1) == [(3.0, RATE_ON, 2.0), (4.0, RATE_OFF, 2.0)]
     events.add(1.0, RESET, 0, np.ones(2))
     with pytest.raises(ValueError, match="does not follow its beginning"):
-        occasions.within(events.events(), 0.0, 2.0, anchored=False)
+        occasions.within(events.events(), np.array([0.0]), np.array([2.0]), anchored=False)
 
 
 def test_parameters_of_sessions_reach_the_network() -> None:
