@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pkmodel import cautions, findings, measurement, metrics
+from pkmodel.engine import Grid, grid_of
 from pkmodel.findings import Question
 from pkmodel.metrics import Request, Span
 from pkmodel.population import Population
+from pkmodel.schedule import Schedule
 from pkmodel.specs.library import Arm, Scenario, drug_fraction
 from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.rule_checks import offered
@@ -39,6 +41,11 @@ class Case:
     last_window: float
     questions: dict[Question, tuple[Request, list[Span]]]
     """What this model is set beside others in; empty where its arm runs on one model."""
+
+    @property
+    def starts(self) -> Floats:
+        """(s,) when the sessions begin as planned, h from the start of the course."""
+        return np.array([planned.start for planned in self.arm.protocol.plan()])
 
     @property
     def n_sessions(self) -> int:
@@ -99,6 +106,21 @@ def cases_of(scenario: Scenario, *, all_metrics: bool = False) -> list[Case]:
                 )
             )
     return found
+
+
+def own_times(case: Case, plan: Schedule) -> tuple[Floats, Grid | None]:
+    """The grid of the bands, (t,), or (t, n) where sessions begin at a time of each patient's own; and its steps.
+
+    Where a session is earlier than planned, what is left of the grid of the one before stands at its start.
+    """
+    if plan.starts.shape[1] == 1 and np.array_equal(plan.starts[:, 0], case.starts):
+        return case.times, None
+    session = case.session_of - 1
+    own = plan.starts[session] + (case.times - case.starts[session])[:, None]
+    following = np.concatenate([plan.starts[1:], np.full((1, plan.starts.shape[1]), np.inf)])[session]
+    cut = own > following
+    times = np.ascontiguousarray(np.where(cut, following, own))
+    return times, None if cut.any() else grid_of(case.times)
 
 
 def _course_warnings(arm: Arm, model: ModelSpec) -> tuple[str, ...]:

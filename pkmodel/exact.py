@@ -76,7 +76,7 @@ def sampled_figures(
     -------
     The highest sample; the area by the linear trapezoidal rule over each stretch of the regular grid; and the number
     of samples above ``limit`` (n,) times the step of the grid (h). The exact figures, found inside the steps, are
-    those of :func:`pkmodel.simulation.course_figures`.
+    those of :func:`pkmodel.exact_figures.course_figures`.
     """
     from pkmodel.core import levels as general
     from pkmodel.core import modal

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from pkmodel import metrics, moments, network, schedule, units
 from pkmodel.errors import InputError, Problem
+from pkmodel.exact_figures import course_figures
 from pkmodel.metrics import Request, Span
 from pkmodel.network import Network
 from pkmodel.population import Population
 from pkmodel.schedule import Delivery, Schedule
-from pkmodel.simulation import amounts_at, course_figures
+from pkmodel.simulation import amounts_at
 from pkmodel.specs.dose import HYDROCHLORIDE
 from pkmodel.specs.library import DrugMode, drug_fraction
 from pkmodel.specs.model import ModelSpec

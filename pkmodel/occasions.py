@@ -23,17 +23,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel import engine, network, schedule
+from pkmodel import engine, network
 from pkmodel import population as people
 from pkmodel.core.kinds import JUMP, N_STATS, RATE_OFF, RATE_ON, Events
 from pkmodel.engine import AUTO, Numerics
-from pkmodel.errors import InputError, Problem
 from pkmodel.metrics import Boundaries
 from pkmodel.network import Network
 from pkmodel.population import Population
 from pkmodel.schedule import Schedule
 from pkmodel.specs.model import ModelSpec
-from pkmodel.specs.protocol import ProtocolSpec
 from pkmodel.system import System
 
 Floats = NDArray[np.float64]
@@ -234,24 +232,6 @@ def course(nets: tuple[Network, ...], plan: Schedule, numerics: Numerics = AUTO)
             else:
                 state = states_at(system, events, end, numerics)
     return Course(tuple(found), numerics)
-
-
-def treat(
-    model: ModelSpec, population: Population, protocol: ProtocolSpec, fraction: float, numerics: Numerics = AUTO
-) -> tuple[Network, Schedule, Course | None]:
-    """A model for a population, what everyone gets of it, and the course where occasions differ.
-
-    Raises InputError where the population has effects of fewer occasions than the protocol has sessions.
-    """
-    net = network.build(model, population)
-    drawn = min((len(kappas) for kappas in population.kappas.values()), default=0)
-    sessions = len(protocol.plan()) if drawn else 0
-    if drawn < sessions:
-        found = f"effects of {drawn} occasions for {sessions} sessions"
-        raise InputError(Problem(found, "one occasion for each session", path="kappas", where="population"))
-    several = networks(model, population, sessions)
-    plan = schedule.build(protocol, net, fraction_of_drug=fraction, occasions=several)
-    return net, plan, None if several is None else course(several, plan, numerics)
 
 
 def states_at(system: System, events: Events, time: Floats, numerics: Numerics = AUTO) -> Floats:

@@ -262,6 +262,17 @@ class BetweenAction(Spec):
                 problems.append(Problem(found, "up_to with a rise, down_to with a fall", path=name))
             if change.set_to:
                 problems.append(Problem(f"{name} with a dose that is set", f"a change, or no {name}", path=name))
+        if (
+            change is not None
+            and not change.set_to
+            and change.factor == 1
+            and change.added < 0
+            and self.down_to is None
+        ):
+            problems.append(Problem(f"{change.text} without down_to", "down_to, the lowest dose", path="down_to"))
+        if self.interval is not None and (self.interval.set_to or self.interval.factor + self.interval.added <= 1):
+            found = f"an interval of {self.interval.text}"
+            problems.append(Problem(found, 'a longer one, such as interval: "+7 d"', path="interval"))
         if problems:
             raise InputError(problems)
         return self
@@ -285,24 +296,28 @@ _DURING = BeforeValidator(_word("stop", "end_course", forms="{rate: 50 %} or {pa
 _BETWEEN = BeforeValidator(_word("repeat", "end_course", forms="{dose: -25 %}, {step: up} or {interval: +7 d}"))
 
 
-class BeforeRule(Spec):
-    """What is looked at when a session is due."""
+class ClinicRule(Spec):
+    """If a condition holds, then something is done."""
 
     condition: Condition = Field(alias="if")
+    then: Spec
+
+
+class BeforeRule(ClinicRule):
+    """What is looked at when a session is due."""
+
     then: Annotated[BeforeAction, _BEFORE]
 
 
-class DuringRule(Spec):
+class DuringRule(ClinicRule):
     """What is looked at at every check of a session."""
 
-    condition: Condition = Field(alias="if")
     then: Annotated[DuringAction, _DURING]
 
 
-class BetweenRule(Spec):
+class BetweenRule(ClinicRule):
     """What is looked at after a session, for the next ones."""
 
-    condition: Condition = Field(alias="if")
     then: Annotated[BetweenAction, _BETWEEN]
 
 
@@ -357,7 +372,7 @@ class Clinic(Spec):
             raise InputError(problems)
         return self
 
-    def rules(self) -> Iterator[tuple[str, BeforeRule | DuringRule | BetweenRule]]:
+    def rules(self) -> Iterator[tuple[str, ClinicRule]]:
         """Every rule with its place."""
         for index, before in enumerate(self.before_session):
             yield f"before_session[{index}]", before

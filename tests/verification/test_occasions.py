@@ -17,7 +17,7 @@ from scipy.integrate import solve_ivp
 from scipy.optimize import brentq, minimize_scalar
 
 import pkmodel as pk
-from pkmodel import occasions, schedule, simulation
+from pkmodel import exact_figures, occasions, schedule, simulation
 from pkmodel.core.kinds import JUMP, RATE_OFF, RATE_ON, RESET
 from pkmodel.engine import AUTO, Numerics
 from pkmodel.metrics import Request, Span, evaluate
@@ -221,7 +221,7 @@ def test_levels_and_figures_against_scipy(tree: dict[str, Any], tolerance: float
     late = Moment(2.5, "start", "2.5 h after session_start")
     spans = [Span("session", index) for index in (1, 2, 3, 4)]
     spans += [Span("course"), Span("absolute", start=2.0, end=33.0)]
-    figures = simulation.course_figures(
+    figures = exact_figures.course_figures(
         result.network,
         result.schedule,
         thresholds={"esketamine": [60.0]},
