@@ -148,6 +148,24 @@ class Ledger:
                 done[key] = done[key] | whom if key in done else whom
         return found | {key: int(whom.sum()) for key, whom in done.items()}
 
+    def decided(self, patient: int) -> list[dict[str, Any]]:
+        """What was decided for one patient (a place in the block): every act, and every session that was not given."""
+        found: list[dict[str, Any]] = []
+        for number, entry in enumerate(self.entries, 1):
+            if entry.status[patient] != GIVEN:
+                said = {"session": number, "time_h": float(entry.start[patient]), "stage": "session"}
+                found.append({**said, "seen": None, "act": STATUS[entry.status[patient]]})
+            for check in self.checks:
+                if check.session != number or not check.whom[patient] or check.fired[patient] < 0:
+                    continue
+                seen = ", ".join(
+                    f"{f'{sign.metric} of ' if sign.metric else ''}{sign.name} {sign.values[patient]:.4g} {sign.unit}".strip()
+                    for sign in check.signs
+                )
+                said = {"session": number, "time_h": float(check.time[patient]), "stage": check.stage, "seen": seen}
+                found.append({**said, "act": check.actions[check.fired[patient]]})
+        return found
+
     def to_pandas(self) -> pd.DataFrame:
         """The ledger as a table, by patient and in the order of the sessions."""
         import pandas as pd

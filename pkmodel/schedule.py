@@ -191,6 +191,12 @@ def given(
     occasions: Sequence[Network] | None = None,
 ) -> tuple[list[GivenSession], list[Delivery]]:
     """The sessions of a protocol as they are given, and every dose down every path; see :func:`build`."""
+    if protocol.decides:
+        what = (
+            "a clinic that decides on the day" if protocol.clinic is not None else "sessions missed or late by chance"
+        )
+        expected = "a protocol without clinic and adherence here; simulate and run carry it out, and keep a ledger"
+        raise InputError(Problem(what, expected, "clinic" if protocol.clinic is not None else "adherence", "protocol"))
     sessions: list[GivenSession] = []
     deliveries: list[Delivery] = []
     for planned in protocol.plan():

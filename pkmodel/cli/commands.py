@@ -20,7 +20,9 @@ from pkmodel.console import NOT_FOR_CARE
 from pkmodel.errors import InputError, Problem
 
 if TYPE_CHECKING:
+    from pkmodel.ledger import Ledger
     from pkmodel.simulation import Result
+    from pkmodel.specs.protocol import ProtocolSpec
 
 app = typer.Typer(
     help=f"Simulate ketamine and esketamine dosing. {NOT_FOR_CARE}",
@@ -162,6 +164,7 @@ def simulate(
     tolerance: Tolerance = 1e-8,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse what is outside the model's range.")] = False,
     output: Annotated[str | None, typer.Option("-o", "--out", help="File: .csv, .parquet or .png.")] = None,
+    ledger: Annotated[str | None, typer.Option(help="Write what a clinic decided, and when: .csv or .parquet.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Simulate one patient with typical parameters, under one model or several."""
@@ -174,6 +177,8 @@ def simulate(
         raise InputError(Problem(str(file), "a file name that ends in .csv, .parquet or .png", "--out"))
     patient = patient_of(weight, age, height, sex, ancestry, cyp2b6_activity)
     spec = load_protocol(protocol)
+    if ledger is not None:
+        _check_ledger(ledger, spec, model)
     results = [
         simulation.simulate(
             spec,
@@ -194,16 +199,42 @@ def simulate(
     (result,) = results
     if file is not None:
         _save(result, file)
+    if ledger is not None and result.ledger is not None:
+        _save_ledger(result.ledger, Path(ledger))
     if as_json:
         head = {"disclaimer": NOT_FOR_CARE, **several.head_of(result), "warnings": result.warnings}
-        console.print_json({**head, "sessions": several.rows_of(result)})
+        decided = {} if result.ledger is None else {"decided": result.ledger.decided(0)}
+        console.print_json({**head, "sessions": several.rows_of(result), **decided})
     elif file is None:
         console.sessions(result, several.rows_of(result))
+        if result.ledger is not None:
+            console.decided(result.ledger.decided(0))
     for sentence in result.warnings:
         console.note(f"note: {sentence}")
     if file is not None:
         count = len(result.network.output_names) + len(result.network.effects)
         console.note(f"{file}: {result.time.size:,} times, outputs: {count}. {NOT_FOR_CARE}")
+
+
+def _check_ledger(text: str, protocol: ProtocolSpec, models: list[str]) -> None:
+    if Path(text).suffix not in (".csv", ".parquet"):
+        raise InputError(Problem(text or "an empty path", "a file name that ends in .csv or .parquet", "--ledger"))
+    if not protocol.decides:
+        raise InputError(
+            Problem("--ledger", "a protocol with clinic or adherence: this one decides nothing", "--ledger")
+        )
+    if len(models) > 1:
+        raise InputError(Problem(f"--ledger with {len(models)} models", "one model", "--ledger"))
+
+
+def _save_ledger(ledger: Ledger, file: Path) -> None:
+    with whole(file, "--ledger") as part:
+        table = ledger.to_pandas()
+        if file.suffix == ".csv":
+            table.to_csv(part, index=False, lineterminator="\n")
+        else:
+            table.to_parquet(part, index=False)
+    console.note(f"{file}: {len(table):,} rows. {NOT_FOR_CARE}")
 
 
 def _save(result: Result, file: Path) -> None:

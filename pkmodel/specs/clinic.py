@@ -139,7 +139,7 @@ class BeforeAction(Spec):
             return self.do.replace("_", " ")
         name, step = ("hold", self.hold) if self.hold is not None else ("delay", self.delay)
         assert step is not None
-        return f"{name} {step.text}"
+        return f"{name} {step.text} (at most {self.at_most}, otherwise {self.otherwise.replace('_', ' ')})"
 
 
 class DuringAction(Spec):
@@ -168,7 +168,7 @@ class DuringAction(Spec):
         if self.rate is not None:
             return f"rate {self.rate.text}"
         assert self.pause is not None
-        return f"pause {self.pause.text}"
+        return f"pause {self.pause.text} (at most {self.at_most}, otherwise {self.otherwise.replace('_', ' ')})"
 
 
 @dataclass(frozen=True)
@@ -284,7 +284,12 @@ class BetweenAction(Spec):
             return f"one step {self.step}"
         change = self.dose or self.interval
         assert change is not None
-        return f"{'dose' if self.dose else 'interval'} {change.text}"
+        bounds = [
+            f"{name.replace('_', ' ')} {getattr(self, name).text}"
+            for name in ("up_to", "down_to")
+            if getattr(self, name)
+        ]
+        return f"{'dose' if self.dose else 'interval'} {change.text}" + (f", {bounds[0]}" if bounds else "")
 
 
 def _rest(spec: Spec) -> str:
@@ -334,6 +339,10 @@ class DuringSession(Spec):
         return self
 
 
+def _every(clinic: Clinic) -> str:
+    return f"every {clinic.during_session.every.text}" if clinic.during_session is not None else ""
+
+
 class Clinic(Spec):
     """The rules of a clinic, and the ladder of doses that ``step`` goes up and down."""
 
@@ -371,6 +380,17 @@ class Clinic(Spec):
         if problems:
             raise InputError(problems)
         return self
+
+    def said(self) -> list[str]:
+        """The rules as sentences, in the order in which they are tried."""
+        found = []
+        for path, rule in self.rules():
+            when = {"b": "Before a session", "d": f"At every check ({_every(self)})"}[path[0]]
+            when = "After a session" if path.startswith("between") else when
+            found.append(f"{when}: if {rule.condition}, then {rule.then}.")
+        if self.ladder is not None:
+            found.append(f"The ladder of doses: {', '.join(rung.text for rung in self.ladder)}.")
+        return found
 
     def rules(self) -> Iterator[tuple[str, ClinicRule]]:
         """Every rule with its place."""
