@@ -170,9 +170,8 @@ def _clinics(found: Study) -> None:
             total[name] = total.get(name, 0) + count
         per = found.n * sessions
         said = ", ".join(f"{name} {100 * count / per:.2g} %" for name, count in total.items() if count)
-        text(
-            f"{case.arm.name}: of {sessions} sessions each: {said} (clinic.csv has every session, ledger.parquet every check)"
-        )
+        files = "clinic.csv has every session, ledger.parquet every check"
+        text(f"{case.arm.name}, of {sessions} sessions each: {said} ({files})")
 
 
 def _uncertainty(found: Study) -> None:

@@ -71,6 +71,11 @@ class Sign:
     unit: str
     values: Floats
 
+    def said(self, patient: int) -> str:
+        """What was seen in one patient (a place in the block)."""
+        what = f"{self.metric} of {self.name}" if self.metric else self.name
+        return f"{what} {self.values[patient]:.4g} {self.unit}".strip()
+
 
 @dataclass(frozen=True)
 class Check:
@@ -158,10 +163,7 @@ class Ledger:
             for check in self.checks:
                 if check.session != number or not check.whom[patient] or check.fired[patient] < 0:
                     continue
-                seen = ", ".join(
-                    f"{f'{sign.metric} of ' if sign.metric else ''}{sign.name} {sign.values[patient]:.4g} {sign.unit}".strip()
-                    for sign in check.signs
-                )
+                seen = ", ".join(sign.said(patient) for sign in check.signs)
                 said = {"session": number, "time_h": float(check.time[patient]), "stage": check.stage, "seen": seen}
                 found.append({**said, "act": check.actions[check.fired[patient]]})
         return found

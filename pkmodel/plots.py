@@ -124,15 +124,8 @@ def bands(study: Study, arm: str, output: str = "parent", *, model: str | None =
     before = ""
     for left, planned in zip(lefts, plan, strict=True):  # a dose is named where it changes
         if planned.label != before and len(plan) <= 30:
-            ax.text(
-                left,
-                0.985,
-                planned.label + (" planned" if case.arm.protocol.clinic is not None else ""),
-                transform=along,
-                va="top",
-                fontsize=9,
-                color=INK,
-            )
+            named = f"{planned.label}{' planned' if case.arm.protocol.clinic is not None else ''}"
+            ax.text(left, 0.985, named, transform=along, va="top", fontsize=9, color=INK)
         before = planned.label
     highest = float(table[:, -1].max())
     for mark in marks_of(study, arm, None, stated(case, output)):

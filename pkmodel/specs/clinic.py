@@ -284,12 +284,10 @@ class BetweenAction(Spec):
             return f"one step {self.step}"
         change = self.dose or self.interval
         assert change is not None
-        bounds = [
-            f"{name.replace('_', ' ')} {getattr(self, name).text}"
-            for name in ("up_to", "down_to")
-            if getattr(self, name)
-        ]
-        return f"{'dose' if self.dose else 'interval'} {change.text}" + (f", {bounds[0]}" if bounds else "")
+        said = f"{'dose' if self.dose else 'interval'} {change.text}"
+        for name, bound in (("up to", self.up_to), ("down to", self.down_to)):
+            said += f", {name} {bound.text}" if bound is not None else ""
+        return said
 
 
 def _rest(spec: Spec) -> str:

@@ -232,9 +232,16 @@ class ModelSpec(Spec):
         return resolved
 
     def observable(self, name: str, *, path: str = "output") -> str:
-        """Resolve the name of an output or of an effect. Raises InputError with the nearest name."""
+        """Resolve the name of an output or of an effect. Raises InputError with the nearest name.
+
+        An effect also answers to what its name begins with (``dissociation`` for ``dissociation_olofsen2022``), where
+        only one does.
+        """
         if name in self.effects:
             return name
+        named = [effect for effect in self.effects if effect.startswith(f"{name}_")]
+        if len(named) == 1 and name not in self.outputs:
+            return named[0]
         try:
             return self.output(name, path=path)
         except InputError:
