@@ -186,8 +186,10 @@ class Ledger:
             session: dict[str, Any] = {"session": number, "row": "session", "number": number}
             session |= {"time_h": entry.start, "until_h": entry.programme.end(), "what": (STATUS, entry.status)}
             yield np.arange(self.size), {**session, "value": entry.due, "unit": "h due", "mg": entry.programme.given()}
-            for index, run in enumerate(entry.programme.runs, 1):
-                dose: dict[str, Any] = {"session": number, "row": "dose", "number": index}
+            runs = np.zeros(self.size, dtype=np.int64)
+            for run in entry.programme.runs:
+                runs = runs + (run.amount > 0.0)
+                dose: dict[str, Any] = {"session": number, "row": "dose", "number": runs}
                 dose |= {"time_h": run.begins, "until_h": run.end, "value": run.given, "unit": "mg given"}
                 dose |= {"mg": run.amount, "over_h": run.over}
                 dose["what"] = ((f"unit {run.dose.device}", "pump"), (run.over > 0.0).astype(int))

@@ -139,18 +139,33 @@ class EventList:
             empty = np.empty((0, 1))
             ints = np.empty(0, dtype=np.int64)
             return Events(empty, empty.astype(np.int64), ints, ints, np.empty((0, self.size)), ints)
-        shared = all(time.size == 1 or np.ptp(time) == 0.0 for time in self._time)
+        value = np.stack(self._value)
+        times = self._time if self._alike else self._own_times(value)
+        shared = all(time.size == 1 or np.ptp(time) == 0.0 for time in times)
         width = 1 if shared else self.size
-        time = np.stack([np.broadcast_to(time[:1] if shared else time, (width,)) for time in self._time])
+        time = np.stack([np.broadcast_to(time[:1] if shared else time, (width,)) for time in times])
         return Events(
             time=np.ascontiguousarray(time),
             order=np.ascontiguousarray(np.argsort(time, axis=0, kind="stable")).astype(np.int64),
             kind=np.array(self._kind, dtype=np.int64),
             target=np.array(self._target, dtype=np.int64),
-            value=np.stack(self._value),
+            value=value,
             port_compartment=np.array(list(self._ports), dtype=np.int64),
             alike=self._alike,
         )
+
+    def _own_times(self, value: Floats) -> list[Floats]:
+        """Times (n,) of the events, where ``value`` (e, n) is 0 those of a patient's first dose.
+
+        An event is a stop on the way, and a way in two steps may differ from one in the last bit; one that passes a
+        patient by must be none, or the bits of a patient would depend on who else is there.
+        """
+        passes = value == 0.0
+        if not passes.any():
+            return self._time
+        time = np.stack([np.broadcast_to(time, (self.size,)) for time in self._time])
+        first = np.where(passes, np.inf, time).min(axis=0)
+        return list(np.where(passes, np.where(np.isfinite(first), first, 0.0), time))
 
 
 def build(
@@ -232,7 +247,10 @@ def deliver(
     deliveries = []
     for dose in session.doses:
         amount = dose.amount * session.base * fraction_of_drug
-        deliveries += down(planned.route, network, amount, start + dose.begins, dose.over, dose.device)
+        time = start + dose.begins
+        if planned.device is not None and (amount == 0.0).any():  # a device that others need
+            time = np.broadcast_to(time, (network.size,))
+        deliveries += down(planned.route, network, amount, time, dose.over, dose.device)
     return deliveries
 
 

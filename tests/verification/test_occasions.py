@@ -17,7 +17,7 @@ from scipy.integrate import solve_ivp
 from scipy.optimize import brentq, minimize_scalar
 
 import pkmodel as pk
-from pkmodel import exact_figures, occasions, schedule, simulation
+from pkmodel import exact_figures, occasions, schedule
 from pkmodel.core.kinds import JUMP, RATE_OFF, RATE_ON, RESET
 from pkmodel.engine import AUTO, Numerics
 from pkmodel.metrics import Request, Span, evaluate
