@@ -262,13 +262,8 @@ class BetweenAction(Spec):
                 problems.append(Problem(found, "up_to with a rise, down_to with a fall", path=name))
             if change.set_to:
                 problems.append(Problem(f"{name} with a dose that is set", f"a change, or no {name}", path=name))
-        if (
-            change is not None
-            and not change.set_to
-            and change.factor == 1
-            and change.added < 0
-            and self.down_to is None
-        ):
+        falls = self.dose is not None and not self.dose.set_to and self.dose.factor == 1 and self.dose.added < 0
+        if falls and change is not None and self.down_to is None:
             problems.append(Problem(f"{change.text} without down_to", "down_to, the lowest dose", path="down_to"))
         if self.interval is not None and (self.interval.set_to or self.interval.factor + self.interval.added <= 1):
             found = f"an interval of {self.interval.text}"
@@ -365,8 +360,8 @@ class Clinic(Spec):
                     )
         for index, rule in enumerate(self.between_sessions):
             if rule.then.step is not None and self.ladder is None:
-                path = f"between_sessions[{index}].then.step"
-                problems.append(Problem("a step without a ladder", "ladder, the doses to step through", path=path))
+                expected = f"the doses that between_sessions[{index}] steps through, such as [28 mg, 56 mg, 84 mg]"
+                problems.append(Problem("nothing", expected, path="ladder"))
         for index, (low, high) in enumerate(zip(self.ladder or [], (self.ladder or [])[1:], strict=False)):
             path = f"ladder[{index + 1}]"
             if low.unit.dimensions != high.unit.dimensions:
