@@ -13,7 +13,8 @@ from pkmodel.specs.device import Device
 from pkmodel.specs.dose import Dose, DoseLimits, Salt, WeightRule
 from pkmodel.specs.loading import Spec
 from pkmodel.specs.planned import PlannedPart, PlannedSession, session_problems
-from pkmodel.specs.sessions import Sessions, Taper
+from pkmodel.specs.sessions import Sessions
+from pkmodel.specs.taper import Escalate, Taper
 
 
 def _not_yet(name: str) -> Any:
@@ -37,24 +38,36 @@ class _Defaults(Spec):
 
 
 class Phase(_Defaults):
-    """A run of sessions: one dose repeated, or a taper."""
+    """A run of sessions: one dose repeated, a taper, or an escalation."""
 
     name: str = Field(min_length=1, max_length=80)
     dose: Dose | None = None
     sessions: Sessions | None = None
     after: fields.Duration | None = None
     taper: Taper | None = None
+    escalate: Escalate | None = None
 
     @model_validator(mode="after")
     def _one_form(self) -> Phase:
-        fields.exactly_one(self, "dose", "taper")
-        if self.taper is not None and self.sessions is not None:
-            raise InputError(
-                Problem("taper and sessions", "one of them; a taper has its own sessions", path="sessions")
-            )
+        fields.exactly_one(self, "dose", "taper", "escalate")
+        for name, series in (("taper", self.taper), ("escalate", self.escalate)):
+            if series is not None and self.sessions is not None:
+                expected = f"one of them; {'a taper' if name == 'taper' else 'an escalation'} has its own sessions"
+                raise InputError(Problem(f"{name} and sessions", expected, path="sessions"))
         if self.dose is not None and self.sessions is None:
             raise InputError(Problem("nothing", "sessions, when the dose is given", path="sessions"))
         return self
+
+    @property
+    def series(self) -> Taper | Escalate | None:
+        """The doses of the phase where they change from session to session."""
+        return self.taper if self.taper is not None else self.escalate
+
+    @property
+    def by_day(self) -> bool:
+        """Whether the sessions are on stated days, which are those of the course where ``after`` is not given."""
+        when = self.series or self.sessions
+        return when is not None and when.by_day
 
 
 class ProtocolSpec(_Defaults):
@@ -75,8 +88,7 @@ class ProtocolSpec(_Defaults):
             path = f"phases[{index}]"
             if phase.after is not None and index == 0:
                 problems.append(Problem("after in the first phase", "after only behind a phase", path=f"{path}.after"))
-            on_days = phase.sessions is not None and phase.sessions.days is not None
-            if phase.after is None and index > 0 and not on_days:
+            if phase.after is None and index > 0 and not phase.by_day:
                 problems.append(Problem("nothing", "after: the time from the last session before", f"{path}.after"))
         if problems:
             raise InputError(problems)
@@ -110,8 +122,8 @@ class ProtocolSpec(_Defaults):
         planned: list[PlannedSession] = []
         for number, phase in enumerate(self.phases):
             start = planned[-1].start + phase.after.value if phase.after is not None and planned else 0.0
-            if phase.taper is not None:
-                offsets, doses = phase.taper.offsets(), phase.taper.doses()
+            if phase.series is not None:
+                offsets, doses = phase.series.offsets(), phase.series.doses()
             else:
                 assert phase.sessions is not None and phase.dose is not None
                 offsets = phase.sessions.offsets()
