@@ -1,6 +1,6 @@
 """What every shipped protocol gives one patient, dose by dose, pinned as text: a changed number has to be explained.
 
-The patient is a man of 45 y, 175 cm and 82 kg; for the protocols of children a boy of 6 y, 116 cm and 20.5 kg. Doses are
+The patient is a man of 45 y, 175 cm and 82 kg; for children a boy of 6 y, 116 cm and 20.5 kg. Doses are
 in mg as they are drawn up (of the salt, where the protocol says so), times in h from the start of the course, each with
 12 digits. To renew after a meant change: ``python tests/golden/test_protocol_tables.py``.
 """
