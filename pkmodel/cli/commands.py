@@ -221,13 +221,16 @@ def _save(result: Result, file: Path) -> None:
 
 @app.command()
 def check(files: Annotated[list[Path], typer.Argument(help="YAML files of any kind.")]) -> None:
-    """Check files without running them; every mistake is printed with its line."""
-    from pkmodel.specs.kinds import check_file
+    """Check files without running them; every mistake is printed with its line, and what looks like one."""
+    from pkmodel.specs.kinds import examine_file
 
     problems: list[Problem] = []
     for file in files:
         try:
-            console.out.print(f"{file}: a valid {check_file(file)}", markup=False, soft_wrap=True)
+            kind, doubts = examine_file(file)
+            console.out.print(f"{file}: a valid {kind}", markup=False, soft_wrap=True)
+            for doubt in doubts:
+                console.note(f"warning: {doubt}")
         except InputError as error:
             problems += error.problems
     if problems:
