@@ -11,10 +11,11 @@ from pkmodel.errors import InputError, Problem
 from pkmodel.specs import fields
 from pkmodel.specs.device import Device
 from pkmodel.specs.dose import Dose, DoseLimits, Salt, WeightRule
+from pkmodel.specs.escalate import Escalate
 from pkmodel.specs.loading import Spec
 from pkmodel.specs.planned import PlannedPart, PlannedSession, session_problems
 from pkmodel.specs.sessions import Sessions
-from pkmodel.specs.taper import Escalate, Taper
+from pkmodel.specs.taper import Taper
 
 
 def _not_yet(name: str) -> Any:
