@@ -15,6 +15,7 @@ from pkmodel import console
 from pkmodel.cli import effects, library, several
 from pkmodel.cli.files import whole
 from pkmodel.cli.options import Age, Ancestry, Cyp2b6, Drug, Height, JsonFlag, Sex, Weight, patient_of
+from pkmodel.cli.schema import schema
 from pkmodel.cli.verify import verify
 from pkmodel.console import NOT_FOR_CARE
 from pkmodel.errors import InputError, Problem
@@ -35,6 +36,7 @@ app.add_typer(library.protocols, name="protocols")
 app.add_typer(library.scenarios, name="scenarios")
 app.add_typer(library.populations, name="populations")
 app.command()(verify)
+app.command()(schema)
 
 
 class FailOn(StrEnum):

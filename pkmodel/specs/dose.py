@@ -8,7 +8,7 @@ from pydantic import PlainValidator, model_validator
 
 from pkmodel import units
 from pkmodel.errors import InputError, Problem, shown
-from pkmodel.specs import fields
+from pkmodel.specs import fields, shapes
 from pkmodel.specs.loading import Spec
 from pkmodel.units import Quantity
 
@@ -23,6 +23,7 @@ HYDROCHLORIDE = 0.867
 MOST_PER_KG, MOST = 200.0, 20_000.0
 
 
+@shapes.takes(shapes.quantity('a dose with its unit, such as "0.5 mg/kg" or "56 mg"'))
 def _dose(value: object) -> Quantity:
     expected = 'a dose with its unit, such as "56 mg" or "0.5 mg/kg"'
     try:

@@ -77,6 +77,12 @@ class RouteSpec(Spec):
     paths: list[Path] = Field(min_length=1)
     device: RouteDevice | None = None
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: Any, handler: Any) -> dict[str, Any]:
+        """In a file: the whole, or a bare list of paths."""
+        whole = dict(handler.resolve_ref_schema(handler(core)))
+        return {"anyOf": [whole["properties"]["paths"], whole]}
+
 
 def _paths(value: Any) -> Any:
     return {"paths": value} if isinstance(value, list) else value

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import BeforeValidator, Field, PlainValidator, model_validator
 
 from pkmodel import units
 from pkmodel.errors import InputError, Problem, nearest, one_of, shown
-from pkmodel.specs import fields
+from pkmodel.specs import fields, shapes
 from pkmodel.specs.loading import Spec
 
 FORMS = ("normal", "truncated_normal", "lognormal", "uniform", "fixed", "by_sex")
@@ -37,6 +37,36 @@ class Distribution:
     by_sex: tuple[Distribution, Distribution] | None = None  # female, male
 
 
+def _distribution_schema(kind: str) -> shapes.Schema:
+    """The forms of a distribution; of men and women each one of its own."""
+    one = shapes.quantity(units.KINDS[kind][1])
+    two = {"type": "array", "items": one, "minItems": 2, "maxItems": 2}
+    spread = shapes.quantity('a coefficient of variation such as "22 %"', plain=True)
+    forms = {
+        "normal": two,
+        "truncated_normal": two,
+        "uniform": two,
+        "fixed": one,
+        "lognormal": {
+            "type": "object",
+            "properties": {"median": one, "cv": spread},
+            "required": ["median", "cv"],
+            "additionalProperties": False,
+        },
+        "range": two,
+        "from": {"type": "string"},
+        "evidence": shapes.words(*get_args(fields.Evidence)),
+    }
+    single = {"type": "object", "properties": forms, "additionalProperties": False}
+    by_sex = {
+        "type": "object",
+        "properties": dict.fromkeys(fields.SEXES, single),
+        "required": list(fields.SEXES),
+        "additionalProperties": False,
+    }
+    return {"type": "object", "properties": {**forms, "by_sex": by_sex}, "additionalProperties": False}
+
+
 def _distribution(covariate: str, kind: str) -> Callable[[object], Distribution]:
     example = {"age": "[45 y, 14 y]", "length": "[161 cm, 7 cm]", "weight": "[74 kg, 15 kg]"}[kind]
 
@@ -54,6 +84,7 @@ def _distribution(covariate: str, kind: str) -> Callable[[object], Distribution]
         except InputError as error:
             raise InputError(error.problems[0].at(path=path)) from None
 
+    @shapes.takes(_distribution_schema(kind))
     def read(value: object) -> Distribution:
         if isinstance(value, Distribution):
             return value
@@ -113,6 +144,7 @@ def _distribution(covariate: str, kind: str) -> Callable[[object], Distribution]
     return read
 
 
+ShareOf = Annotated[float, Field(ge=0, le=1), shapes.Also(shapes.quantity('a share such as "58 %"', plain=True))]
 AgeDistribution = Annotated[Distribution, PlainValidator(_distribution("age", "age"))]
 HeightDistribution = Annotated[Distribution, PlainValidator(_distribution("height", "length"))]
 WeightDistribution = Annotated[Distribution, PlainValidator(_distribution("weight", "weight"))]
@@ -122,12 +154,12 @@ class PopulationSpec(Spec):
     """Covariate distributions. Correlations are of a Gaussian copula, so every marginal stays as stated."""
 
     title: str = ""
-    sex: dict[fields.Sex, Annotated[float, Field(ge=0, le=1)]]
+    sex: dict[fields.Sex, ShareOf]
     age: AgeDistribution
     height: HeightDistribution
     weight: WeightDistribution
     correlation: dict[str, Annotated[float, Field(gt=-1, lt=1)]] = {}
-    ancestry: dict[fields.Ancestry, Annotated[float, Field(ge=0, le=1)]] = {"other": 1.0}
+    ancestry: dict[fields.Ancestry, ShareOf] = {"other": 1.0}
     source: Annotated[fields.Citation | None, BeforeValidator(fields.text_as_citation)] = None
     notes: list[str] = []
 

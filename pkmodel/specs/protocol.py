@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, model_validator
 
 from pkmodel.errors import InputError, Problem
-from pkmodel.specs import fields
+from pkmodel.specs import fields, shapes
 from pkmodel.specs.device import Device
 from pkmodel.specs.dose import Dose, DoseLimits, Salt, WeightRule
 from pkmodel.specs.escalate import Escalate
@@ -19,6 +19,7 @@ from pkmodel.specs.taper import Taper
 
 
 def _not_yet(name: str) -> Any:
+    @shapes.takes({"not": {}, "description": f"{name} cannot be carried out by this version"})
     def refuse(value: object) -> None:
         raise InputError(Problem(found=name, expected=f"a protocol without {name}: this version cannot carry it out"))
 

@@ -9,7 +9,7 @@ from pydantic import PlainValidator
 
 from pkmodel import units
 from pkmodel.errors import InputError, Problem, shown
-from pkmodel.specs import fields
+from pkmodel.specs import fields, shapes
 from pkmodel.specs.loading import Spec
 from pkmodel.specs.sessions import WEEK, Sessions, Stretch, sums
 from pkmodel.units import Quantity
@@ -17,6 +17,7 @@ from pkmodel.units import Quantity
 MOST_LEVELS = 1000
 
 
+@shapes.takes(shapes.quantity('a difference of doses, such as "-0.1 mg/kg"', signed=True))
 def _change(value: object) -> Quantity:
     """A difference of doses, such as "-0.1 mg/kg"; its unit is held against that of the doses later."""
     expected = 'a difference of doses such as "-0.1 mg/kg" or "-10 mg"'

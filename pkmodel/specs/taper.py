@@ -8,13 +8,14 @@ from pydantic import Discriminator, Field, PlainValidator, Tag, model_validator
 
 from pkmodel import units
 from pkmodel.errors import InputError, Problem, shown
-from pkmodel.specs import fields
+from pkmodel.specs import fields, shapes
 from pkmodel.specs.dose import Dose
 from pkmodel.specs.series import MOST_LEVELS, Change, Series, as_doses, exact, level_of, levels_text, same_unit
 from pkmodel.specs.sessions import Sessions, between
 from pkmodel.units import Quantity
 
 
+@shapes.takes(shapes.quantity('a part of the dose before, such as "80 %"', plain=True))
 def _factor(value: object) -> Quantity:
     expected = 'a part of the dose before, above 0 and below 100 %, such as "80 %"'
     try:
