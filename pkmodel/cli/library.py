@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -194,6 +195,38 @@ def show_protocol(
     if patient is None and any(per_weight(planned.dose) for planned in spec.plan()):
         console.text('Doses per kilogram: give --weight "82 kg" to see them in mg.')
     console.text(NOT_FOR_CARE)
+
+
+@protocols.command("export")
+def export_protocol(
+    name: Name,
+    to: Annotated[str, typer.Option(help="nonmem, mrgsolve or rxode2.")],
+    weight: Weight = None,
+    age: Age = None,
+    height: Height = None,
+    sex: Sex = None,
+    ancestry: Ancestry = "other",
+    model: Annotated[
+        str | None, typer.Option(help="Model whose compartments receive the doses [central or depot].")
+    ] = None,
+    drug: Annotated[Drug, typer.Option(help="own: the mg as the model's drug; half: the S half.")] = Drug.match,
+    output: Annotated[str | None, typer.Option("-o", "--out", help="File [standard output].")] = None,
+) -> None:
+    """Print the doses of a protocol for one patient as text that another program reads."""
+    from pkmodel.records.exchange import export
+    from pkmodel.specs.library import load_model, load_protocol
+
+    patient = patient_of(weight, age, height, sex, ancestry)
+    chosen = load_model(model) if model is not None else None
+    text = export(load_protocol(name), patient, to, model=chosen, drug=drug.value)
+    if output is None:
+        sys.stdout.write(text)
+        return
+    if not output.strip():
+        raise InputError(Problem("an empty path", "a path", "--out"))
+    with whole(Path(output), "--out") as part:
+        part.write_text(text, encoding="utf-8")
+    console.note(f"{output}: the doses of {name} for {to}. {NOT_FOR_CARE}")
 
 
 def _write_records(text: str, spec: ProtocolSpec, model: str | None, patient: Patient, drug: Drug) -> str:
