@@ -79,7 +79,7 @@ def _only(value: object) -> float:
 
 
 def folded(doses: Iterable[Arrival]) -> list[Arrival]:
-    """Equal doses as one with its repetitions: at intervals of whole hours, where the times come out to the last bit."""
+    """Equal doses as one with repetitions every so many whole hours, where the times come out to the last bit."""
     runs: list[list[Arrival]] = []
     alike: dict[tuple[float, float, str], list[list[Arrival]]] = {}
     for dose in doses:
