@@ -18,7 +18,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from pkmodel import dosing, network, schedule
-from pkmodel.errors import InputError, unknown_name
+from pkmodel.errors import InputError, Problem, unknown_name
 from pkmodel.population import Patient
 from pkmodel.specs.library import DrugMode, drug_fraction
 from pkmodel.specs.model import ModelSpec
@@ -55,6 +55,9 @@ def arrivals(
     """
     population = patient.population()
     found: list[Arrival] = []
+    if model is None and len(protocol.drugs) > 1:
+        found_drugs = " and ".join(protocol.drugs)
+        raise InputError(Problem(f"a protocol of {found_drugs}", "one drug, whose milligrams count alike", "drug"))
     if model is None:
         values = population.values()
         for planned in protocol.plan():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal, localcontext
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, PlainValidator, Tag, model_validator
@@ -167,7 +168,8 @@ class Taper(Series):
         if self.step is not None:
             return float(exact(self.start.value) + index * exact(self.step.value))
         assert self.factor is not None
-        return float(exact(self.start.value) * exact(self.factor.value) ** index)
+        with localcontext(prec=50):  # as decimal numbers, so that 0.5 x 80 % x 80 % is 0.32
+            return float(Decimal(repr(self.start.value)) * Decimal(repr(self.factor.value)) ** index)
 
     def doses(self) -> list[Quantity]:
         """The dose of each session; stated ones are exactly as stated."""

@@ -159,6 +159,20 @@ def test_refused(command: Command, tmp_path: Path, monkeypatch: Any, words: tupl
     assert list(tmp_path.iterdir()) == []
 
 
+def test_two_drugs_are_not_written_as_one() -> None:
+    """Milligrams of the racemate and of esketamine are not the same; without a model nothing tells them apart."""
+    phases = [
+        {"name": "one", "dose": "35 mg", "sessions": {"days": [1]}},
+        {"name": "two", "drug": "esketamine", "dose": "20 mg", "sessions": {"days": [8]}},
+    ]
+    spec = pk.load_protocol({"title": "T", "drug": "ketamine", "route": "iv", "over": "40 min", "phases": phases})
+    assert spec.drugs == ["ketamine", "esketamine"]
+    with pytest.raises(pk.InputError, match="ketamine and esketamine"):
+        export(spec, MAN, "rxode2")
+    with pytest.raises(pk.InputError, match="ketamine and esketamine"):
+        export(spec, MAN, "rxode2", model=pk.load_model("ketamine_clements1981"))
+
+
 def test_written_to_a_file(command: Command, tmp_path: Path) -> None:
     """The same text as on standard output, whole, with a note of what was written."""
     words = ("protocols", "export", "iv_single", "--to", "mrgsolve", "--weight", "82 kg")
