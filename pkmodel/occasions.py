@@ -196,9 +196,16 @@ def course(nets: tuple[Network, ...], plan: Schedule, numerics: Numerics = AUTO)
 
 
 def treat(
-    model: ModelSpec, population: Population, protocol: ProtocolSpec, fraction: float, numerics: Numerics = AUTO
+    model: ModelSpec,
+    population: Population,
+    protocol: ProtocolSpec,
+    fraction: float,
+    numerics: Numerics = AUTO,
+    seed: int | None = None,
 ) -> tuple[Network, Schedule, Course | None]:
     """A model for a population, what everyone gets of it, and the course where occasions differ.
+
+    ``seed`` is that of what sprays deliver; without it every spray delivers what it should.
 
     Raises InputError where the population has effects of fewer occasions than the protocol has sessions.
     """
@@ -209,7 +216,7 @@ def treat(
         found = f"effects of {drawn} occasions for {sessions} sessions"
         raise InputError(Problem(found, "one occasion for each session", path="kappas", where="population"))
     several = networks(model, population, sessions)
-    plan = schedule.build(protocol, net, fraction_of_drug=fraction, occasions=several)
+    plan = schedule.build(protocol, net, fraction_of_drug=fraction, occasions=several, seed=seed)
     return net, plan, None if several is None else course(several, plan, numerics)
 
 

@@ -207,7 +207,7 @@ def simulate(
         loaded ones, or their names or paths, to attach to the model; see :func:`pkmodel.specs.attach.attach`.
     residual, seed
         whether levels are as measured, with the residual error of the model (:mod:`pkmodel.measurement`); the seed of
-        that. Figures of sessions are of true levels all the same.
+        that, and of what sprays deliver to a population. Figures of sessions are of true levels all the same.
 
     Raises
     ------
@@ -232,12 +232,14 @@ def simulate(
         raise InputError(
             Problem(f"a point every {every} for {span:g} h", f"at most {MAX_POINTS:,} points", path="every")
         )
-    net, plan, course = occasions.treat(model, population, protocol, fraction, numerics)
+    drawn = None if isinstance(patient, Patient) else seed
+    net, plan, course = occasions.treat(model, population, protocol, fraction, numerics, drawn)
     time: Floats = step * np.arange(int(np.floor(span / step * (1 + 1e-12))) + 1, dtype=np.float64)
     if time[-1] < span * (1 - 1e-12):
         time = np.append(time, span)
     told = cautions.of_model(model, cautions.ages(population))
-    said = (*warnings, *told, *outside, *model.assumptions)
+    giving = cautions.of_giving(protocol, model, drawn=drawn is not None)
+    said = (*warnings, *giving, *told, *outside, *model.assumptions)
     assay = Assay(model, seed, population.first, population.size) if residual else None
     if residual:
         said = (*said, *measurement.notes([model]))

@@ -213,7 +213,8 @@ def _run_case(
         raise InputError(
             [Problem(sentence, "nothing outside valid_for (--strict)", case.model.id) for sentence in said]
         )
-    net, plan, course = occasions.treat(case.model, drawn, case.arm.protocol, case.fraction, numerics)
+    seed = scenario.spec.seed
+    net, plan, course = occasions.treat(case.model, drawn, case.arm.protocol, case.fraction, numerics, seed)
     wanted: dict[str, list[float]] = {}
     for request in case.requests:
         if request.threshold is not None:

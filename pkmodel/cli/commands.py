@@ -14,7 +14,19 @@ import typer
 from pkmodel import console
 from pkmodel.cli import effects, library, several
 from pkmodel.cli.files import whole
-from pkmodel.cli.options import Age, Ancestry, Cyp2b6, Drug, Height, JsonFlag, Sex, Weight, patient_of
+from pkmodel.cli.options import (
+    Age,
+    Ancestry,
+    Cyp2b6,
+    Drug,
+    Height,
+    Hepatic,
+    JsonFlag,
+    Severity,
+    Sex,
+    Weight,
+    patient_of,
+)
 from pkmodel.cli.schema import schema
 from pkmodel.cli.verify import verify
 from pkmodel.console import NOT_FOR_CARE
@@ -157,6 +169,8 @@ def simulate(
     sex: Sex = None,
     ancestry: Ancestry = "other",
     cyp2b6_activity: Cyp2b6 = 1.0,
+    hepatic_impairment: Hepatic = 0.0,
+    severity: Severity = None,
     until: Annotated[str | None, typer.Option(help='How long, such as "24 h" [24 h after the last session].')] = None,
     every: Annotated[str, typer.Option(help="Step of the table and the curve.")] = "5 min",
     drug: Annotated[Drug, typer.Option(help="own: the mg as the model's own drug; half: the S half.")] = Drug.match,
@@ -174,7 +188,7 @@ def simulate(
     file = _path(output)
     if file is not None and file.suffix not in (".csv", ".parquet", ".png"):
         raise InputError(Problem(str(file), "a file name that ends in .csv, .parquet or .png", "--out"))
-    patient = patient_of(weight, age, height, sex, ancestry, cyp2b6_activity)
+    patient = patient_of(weight, age, height, sex, ancestry, cyp2b6_activity, hepatic_impairment, severity)
     spec = load_protocol(protocol)
     results = [
         simulation.simulate(

@@ -59,9 +59,11 @@ def arrivals(
         found_drugs = " and ".join(protocol.drugs)
         raise InputError(Problem(f"a protocol of {found_drugs}", "one drug, whose milligrams count alike", "drug"))
     if model is None:
-        values = population.values()
+        values, before = population.values(), dosing.Before.nothing(1)
         for planned in protocol.plan():
-            session = dosing.resolve(planned, values, 1)
+            before = before.on(planned.start)
+            session = dosing.resolve(planned, values, 1, before=before)
+            before = before.add(session.given)
             into = "central" if planned.route == "iv" else "depot"
             for dose in session.doses:
                 begins, over, amount = (_only(part) for part in (dose.begins, dose.over, dose.amount))

@@ -57,6 +57,7 @@ Age = Annotated[Quantity, PlainValidator(_kind("age", least=0.0))]
 Volume = Annotated[Quantity, PlainValidator(_kind("volume", above=0.0))]
 BodyMassIndex = Annotated[Quantity, PlainValidator(_kind("body mass index", least=0.0))]
 Concentration = Annotated[Quantity, PlainValidator(_kind("concentration", above=0.0))]
+VolumeFlow = Annotated[Quantity, PlainValidator(_kind("volume flow", above=0.0))]
 MolarMass = Annotated[Quantity, PlainValidator(_kind("molar mass", above=0.0))]
 
 
@@ -79,12 +80,12 @@ def _share(value: object) -> Quantity:
 Share = Annotated[Quantity, PlainValidator(_share)]
 
 
-def _range(kind: str) -> Callable[[object], tuple[float, float]]:
+def range_of(kind: str) -> Callable[[object], tuple[float, float]]:
     """A pair of bounds in base units; null leaves a side open."""
 
     bounds = f"[lower, upper], each {units.KINDS[kind][1]} or null"
 
-    @shapes.takes(shapes.pair(shapes.quantity(units.KINDS[kind][1]), bounds))
+    @shapes.takes(shapes.pair(shapes.quantity(units.KINDS[kind][1], plain=kind == "number"), bounds))
     def read(value: object) -> tuple[float, float]:
         expected = f"[lower, upper], each {units.KINDS[kind][1]} or null"
         if not isinstance(value, list) or len(value) != 2:
@@ -102,12 +103,12 @@ def _range(kind: str) -> Callable[[object], tuple[float, float]]:
     return read
 
 
-AgeRange = Annotated[tuple[float, float], PlainValidator(_range("age"))]
-WeightRange = Annotated[tuple[float, float], PlainValidator(_range("weight"))]
-LengthRange = Annotated[tuple[float, float], PlainValidator(_range("length"))]
-BodyMassIndexRange = Annotated[tuple[float, float], PlainValidator(_range("body mass index"))]
-ConcentrationRange = Annotated[tuple[float, float], PlainValidator(_range("concentration"))]
-TimeRange = Annotated[tuple[float, float], PlainValidator(_range("time"))]
+AgeRange = Annotated[tuple[float, float], PlainValidator(range_of("age"))]
+WeightRange = Annotated[tuple[float, float], PlainValidator(range_of("weight"))]
+LengthRange = Annotated[tuple[float, float], PlainValidator(range_of("length"))]
+BodyMassIndexRange = Annotated[tuple[float, float], PlainValidator(range_of("body mass index"))]
+ConcentrationRange = Annotated[tuple[float, float], PlainValidator(range_of("concentration"))]
+TimeRange = Annotated[tuple[float, float], PlainValidator(range_of("time"))]
 
 
 @shapes.takes({"type": ["string", "object"], "description": "a name, a path, or what the file would hold"})

@@ -56,11 +56,14 @@ class Path(Spec):
 
     ``fraction`` is the part of the dose that goes this way, from 0 to 1. ``apparent: true`` says that it was estimated
     against a dose or a clearance that is not known exactly, so that a published one may exceed 1 (Simons 2022: 1.16).
+    ``swallowed`` marks the path of a nasal route that what runs down the throat takes, and is the part of a swallowed
+    mg that arrives by it (``fraction`` is that of a mg that is sprayed).
     """
 
     into: str
     fraction: ExpressionField | None = None
     apparent: bool = False
+    swallowed: ExpressionField | None = None
     lag: ExpressionField | None = None
     zero_order: ExpressionField | None = None
 

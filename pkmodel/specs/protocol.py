@@ -9,11 +9,13 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from pkmodel.errors import InputError, Problem
 from pkmodel.specs import fields, shapes
-from pkmodel.specs.device import Device
-from pkmodel.specs.dose import Dose, DoseLimits, Salt, WeightRule
+from pkmodel.specs.bands import band_problems
+from pkmodel.specs.device import Atomiser, Device, Product, Pump
+from pkmodel.specs.dose import Dose, DoseBand, DoseLimits, Parts, Salt, WeightRule
 from pkmodel.specs.escalate import Escalate
 from pkmodel.specs.loading import Spec
-from pkmodel.specs.planned import PlannedPart, PlannedSession, session_problems
+from pkmodel.specs.planned import PlannedPart, PlannedSession
+from pkmodel.specs.session_rules import course_problems, session_problems
 from pkmodel.specs.sessions import Sessions
 from pkmodel.specs.taper import Taper
 
@@ -36,14 +38,18 @@ class _Defaults(Spec):
     weight: WeightRule | None = None
     dose_limits: DoseLimits | None = None
     device: Device | None = None
-    atomiser: _not_yet("atomiser") = None  # type: ignore[valid-type]
+    atomiser: Atomiser | None = None
+    product: Product | None = None
+    pump: Pump | None = None
 
 
 class Phase(_Defaults):
-    """A run of sessions: one dose repeated, a taper, or an escalation."""
+    """A run of sessions: one dose repeated, in one or in several parts, a taper, or an escalation."""
 
     name: str = Field(min_length=1, max_length=80)
     dose: Dose | None = None
+    dose_when: Annotated[list[DoseBand], Field(min_length=1)] | None = None
+    parts: Parts | None = None
     sessions: Sessions | None = None
     after: fields.Duration | None = None
     taper: Taper | None = None
@@ -51,14 +57,47 @@ class Phase(_Defaults):
 
     @model_validator(mode="after")
     def _one_form(self) -> Phase:
-        fields.exactly_one(self, "dose", "taper", "escalate")
+        fields.exactly_one(self, "dose", "taper", "parts", "escalate")
+        self._one_dose()
         for name, series in (("taper", self.taper), ("escalate", self.escalate)):
             if series is not None and self.sessions is not None:
                 expected = f"one of them; {'a taper' if name == 'taper' else 'an escalation'} has its own sessions"
                 raise InputError(Problem(f"{name} and sessions", expected, path="sessions"))
-        if self.dose is not None and self.sessions is None:
+        if self.series is None and self.sessions is None:
             raise InputError(Problem("nothing", "sessions, when the dose is given", path="sessions"))
         return self
+
+    def _one_dose(self) -> None:
+        """Bands go with a dose, and are of its kind; parts have a time each."""
+        if self.parts is not None and self.over is not None:
+            raise InputError(Problem("parts and over", "over in each part that takes a time", path="over"))
+        if self.dose_when is None:
+            return
+        if self.dose is None:
+            raise InputError(Problem("dose_when without dose", "dose, for whom no band fits", path="dose_when"))
+        problems = band_problems(self.dose_when, "dose_when")
+        for index, band in enumerate(self.dose_when):
+            if band.dose.unit.dimensions != self.dose.unit.dimensions:
+                expected = f"a dose of the same kind as dose: {self.dose.text}"
+                problems.append(Problem(band.dose.text, expected, f"dose_when[{index}].dose"))
+        if problems:
+            raise InputError(problems)
+
+    def planned(self, over: float) -> tuple[PlannedPart, ...]:
+        """The parts of a session; one dose goes over ``over`` h."""
+        if self.parts is None:
+            assert self.dose is not None
+            return (PlannedPart(self.dose, over, when=tuple(self.dose_when or ())),)
+        found: list[PlannedPart] = []
+        pause = 0.0
+        for part in self.parts:
+            if part.dose is not None:
+                found.append(PlannedPart(part.dose, part.over.value if part.over else 0.0, pause))
+                pause = 0.0
+            else:
+                assert part.pause is not None
+                pause += part.pause.value
+        return tuple(found)
 
     @property
     def series(self) -> Taper | Escalate | None:
@@ -97,6 +136,7 @@ class ProtocolSpec(_Defaults):
         plan = self.plan()
         for planned in plan:
             problems += session_problems(planned)
+        problems += course_problems(plan)
         for before, planned in pairwise(plan):
             if planned.start <= before.start:
                 problems.append(
@@ -106,7 +146,7 @@ class ProtocolSpec(_Defaults):
                         path=planned.place,
                     )
                 )
-            elif planned.start < before.start + max(before.over, before.last_device):
+            elif planned.start < before.start + before.lasts:
                 problems.append(
                     Problem(
                         found=f"session {planned.index} before the end of session {before.index}",
@@ -124,20 +164,22 @@ class ProtocolSpec(_Defaults):
         planned: list[PlannedSession] = []
         for number, phase in enumerate(self.phases):
             start = planned[-1].start + phase.after.value if phase.after is not None and planned else 0.0
+            default = phase.over or self.over
+            over = default.value if default else 0.0
             if phase.series is not None:
-                offsets, doses = phase.series.offsets(), phase.series.doses()
+                offsets = phase.series.offsets()
+                parts: list[tuple[PlannedPart, ...]] = [(PlannedPart(dose, over),) for dose in phase.series.doses()]
             else:
-                assert phase.sessions is not None and phase.dose is not None
+                assert phase.sessions is not None
                 offsets = phase.sessions.offsets()
-                doses = [phase.dose] * len(offsets)
-            over = phase.over or self.over
-            for offset, dose in zip(offsets, doses, strict=True):
+                parts = [phase.planned(over)] * len(offsets)
+            for offset, given in zip(offsets, parts, strict=True):
                 planned.append(
                     PlannedSession(
                         index=len(planned) + 1,
                         phase=phase.name,
                         start=start + offset,
-                        parts=(PlannedPart(dose, over.value if over else 0.0),),
+                        parts=given,
                         drug=phase.drug or self.drug,
                         salt=phase.salt or self.salt or "base",
                         route=phase.route or self.route,
@@ -145,6 +187,9 @@ class ProtocolSpec(_Defaults):
                         weight=phase.weight or self.weight or WeightRule(),
                         limits=phase.dose_limits or self.dose_limits or DoseLimits(),
                         place=f"phases[{number}]",
+                        atomiser=phase.atomiser or self.atomiser,
+                        product=phase.product or self.product,
+                        pump=phase.pump or self.pump,
                     )
                 )
         return planned

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import groupby, pairwise
 
-from pkmodel import units
 from pkmodel.errors import Problem
-from pkmodel.specs.dose import per_weight
+from pkmodel.specs.dose import is_rate, per_surface, per_weight
 from pkmodel.specs.loading import Spec
 from pkmodel.specs.planned import PlannedSession
 from pkmodel.specs.protocol import ProtocolSpec
@@ -47,25 +46,33 @@ def _phases(protocol: ProtocolSpec) -> Iterator[tuple[str, list[PlannedSession]]
 
 
 def _simple(planned: PlannedSession) -> bool:
-    """Whether a session is one dose, in mg or mg/kg; a bolus and an infusion together have ranges of their own."""
-    legal = [units.parse_unit(unit).dimensions for unit in ("mg", "mg/kg")]
-    return len(planned.parts) == 1 and planned.dose.unit.dimensions in legal
+    """Whether a session is one dose of mg or mg/kg, at once or as a rate, and the same for every band of patients.
+
+    A bolus and an infusion together have ranges of their own.
+    """
+    (first, *rest) = planned.parts
+    return not rest and not first.when and not per_surface(first.dose)
+
+
+def _level(planned: PlannedSession) -> float:
+    """The dose in mg or mg/kg; that of a rate over its time."""
+    return planned.dose.value * (planned.over if is_rate(planned.dose) else 1.0)
 
 
 def _least_mg(planned: PlannedSession) -> float:
     """The dose (mg) of an adult of 40 kg; of anyone, where it is in mg."""
     if not per_weight(planned.dose):
-        return planned.dose.value
+        return _level(planned)
     cap = planned.weight.cap.value if planned.weight.cap is not None else LIGHTEST
-    return planned.dose.value * min(LIGHTEST, cap)
+    return _level(planned) * min(LIGHTEST, cap)
 
 
 def _most_mg(planned: PlannedSession) -> float:
     """The dose (mg) of the heaviest patient that the weight cap lets count; of anyone, where it is in mg."""
     if not per_weight(planned.dose):
-        return planned.dose.value
+        return _level(planned)
     caps = [planned.weight.cap, *(band.cap or planned.weight.cap for band in planned.weight.when)]
-    return planned.dose.value * max(cap.value if cap is not None else HEAVIEST for cap in caps)
+    return _level(planned) * max(cap.value if cap is not None else HEAVIEST for cap in caps)
 
 
 def taper_that_rises(protocol: ProtocolSpec) -> list[Problem]:
@@ -94,7 +101,7 @@ def cap_that_always_bites(protocol: ProtocolSpec) -> list[Problem]:
             continue
         if cap is not None and all(cap.value < _least_mg(planned) * (1 - SLACK) for planned in sessions):
             least = min(sessions, key=_least_mg)
-            dose = least.dose.text + (f" at 40 kg, {_least_mg(least):.4g} mg" if per_weight(least.dose) else "")
+            dose = least.label + (f" at 40 kg, {_least_mg(least):.4g} mg" if per_weight(least.dose) else "")
             seen = f"max_single {cap.text}, which caps every dose of the phase ({dose})"
             found.append(Problem(seen, "a cap that the least of its doses is not above", f"{where}.max_single"))
         if per_kg is not None and all(
@@ -102,10 +109,10 @@ def cap_that_always_bites(protocol: ProtocolSpec) -> list[Problem]:
             and planned.weight.basis == "actual"
             and planned.weight.cap is None
             and not planned.weight.when
-            and per_kg.value < planned.dose.value * (1 - SLACK)
+            and per_kg.value < _level(planned) * (1 - SLACK)
             for planned in sessions
         ):
-            seen = f"max_per_kg {per_kg.text}, which caps every dose of the phase ({sessions[-1].dose.text})"
+            seen = f"max_per_kg {per_kg.text}, which caps every dose of the phase ({sessions[-1].label})"
             found.append(Problem(seen, "a cap that the least of its doses is not above", f"{where}.max_per_kg"))
     return found
 
@@ -124,10 +131,26 @@ def cap_that_never_can(protocol: ProtocolSpec) -> list[Problem]:
             continue
         most = max(sessions, key=_most_mg)
         if cap.value > _most_mg(most) * (1 + SLACK):
-            heaviest = _most_mg(most) / most.dose.value
+            heaviest = _most_mg(most) / _level(most)
             at = f" at {heaviest:g} kg, {_most_mg(most):.4g} mg" if per_weight(most.dose) else ""
-            seen = f"max_single {cap.text}, which no dose comes up to ({most.dose.text}{at})"
+            seen = f"max_single {cap.text}, which no dose comes up to ({most.label}{at})"
             found.append(Problem(seen, "a cap that the largest of its doses can exceed", f"{place}.max_single"))
+    return found
+
+
+def floor_that_always_lifts(protocol: ProtocolSpec) -> list[Problem]:
+    """A floor above every dose of a phase, also at the weight cap or at 250 kg (assumed heaviest patient)."""
+    found = []
+    for place, sessions in _phases(protocol):
+        floor = sessions[0].limits.min_single
+        if floor is None or not all(_simple(planned) for planned in sessions):
+            continue
+        most = max(sessions, key=_most_mg)
+        if floor.value > _most_mg(most) * (1 + SLACK):
+            at = f" at {_most_mg(most) / _level(most):g} kg, {_most_mg(most):.4g} mg" if per_weight(most.dose) else ""
+            seen = f"min_single {floor.text}, which lifts every dose of the phase ({most.label}{at})"
+            where = f"{_limits_place(protocol, place)}.min_single"
+            found.append(Problem(seen, "a floor that the largest of its doses is above", where))
     return found
 
 
@@ -150,9 +173,9 @@ def beyond_published_doses(protocol: ProtocolSpec) -> list[Problem]:
         wrong = [(planned, expected) for planned in sessions if (expected := _outside(planned))]
         if wrong:
             planned, expected = wrong[0]
-            how = f" over {clock(planned.over)}" if planned.over else ""
+            how = f" over {clock(planned.over)}" if planned.over and not is_rate(planned.dose) else ""
             more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-            found.append(Problem(f"{planned.dose.text}{how} in session {planned.index}{more}", expected, place))
+            found.append(Problem(f"{planned.label}{how} in session {planned.index}{more}", expected, place))
     return found
 
 
@@ -160,7 +183,7 @@ def _outside(planned: PlannedSession) -> str:
     """The published range that a session's dose is outside of, in words; nothing where it is inside."""
     if not _simple(planned):
         return ""
-    dose, relative = planned.dose.value, per_weight(planned.dose)
+    dose, relative = _level(planned), per_weight(planned.dose)
     lowest, highest = (dose, dose) if relative else (dose / 120.0, dose / LIGHTEST)  # mg/kg, from heavy to light
     if planned.drug == "esketamine" and planned.route == "intranasal":
         least = dose * LIGHTEST if relative else dose
@@ -196,7 +219,7 @@ def _for_depression(planned: PlannedSession) -> bool:
         return True
     if not _simple(planned):
         return False
-    low = not per_weight(planned.dose) or planned.dose.value <= STUDIED[1] * (1 + SLACK)
+    low = not per_weight(planned.dose) or _level(planned) <= STUDIED[1] * (1 + SLACK)
     return low and INFUSION[0] <= planned.over <= INFUSION[1] * (1 + SLACK)
 
 
@@ -229,6 +252,7 @@ RULES: tuple[Callable[[ProtocolSpec], list[Problem]], ...] = (
     taper_that_rises,
     cap_that_always_bites,
     cap_that_never_can,
+    floor_that_always_lifts,
     beyond_published_doses,
     too_many_sessions_a_week,
     parts_of_a_day,

@@ -16,6 +16,8 @@ from pkmodel.specs.protocol_lint import RULES, lint
 Command = Callable[..., Any]
 NASAL = {"drug": "esketamine", "route": "intranasal", "over": None, "device": {"strength": "28 mg", "rest": "5 min"}}
 
+BOLUS_AND_INFUSION = [{"dose": "2 mg/kg"}, {"dose": "3 mg/kg/h", "over": "15 min"}]
+
 
 def warnings(phase: dict[str, Any], **more: Any) -> list[tuple[str, str]]:
     """Place and finding of every warning of a protocol of one phase."""
@@ -55,7 +57,15 @@ def taper(first: str, last: str) -> dict[str, Any]:
             "0.5 mg/kg at 120 kg, 60 mg",
         ),
         (single("0.5 mg/kg"), {"dose_limits": {"max_single": "126 mg"}}, "dose_limits.max_single", "at 250 kg, 125 mg"),
+        (single("40 mg"), {"dose_limits": {"min_single": "50 mg"}}, "dose_limits.min_single", "lifts every dose"),
+        (
+            single("0.5 mg/kg"),
+            {"dose_limits": {"min_single": "61 mg"}, "weight": {"cap": "120 kg"}},
+            "dose_limits.min_single",
+            "0.5 mg/kg at 120 kg, 60 mg",
+        ),
         (single("1.1 mg/kg"), {}, "phases[0]", "1.1 mg/kg over 40 min in session 1"),
+        (single("2 mg/kg/h"), {}, "phases[0]", "2 mg/kg/h for 40 min in session 1"),
         (single("0.09 mg/kg"), {}, "phases[0]", "0.09 mg/kg over 40 min in session 1"),
         (single("130 mg"), {}, "phases[0]", "130 mg over 40 min in session 1"),
         (single("3 mg"), {}, "phases[0]", "3 mg over 40 min in session 1"),
@@ -94,6 +104,13 @@ def test_warned_of(phase: dict[str, Any], more: dict[str, Any], path: str, found
         (single("0.5 mg/kg"), {"dose_limits": {"max_single": "60 mg"}, "weight": {"cap": "120 kg"}}),
         (single("0.5 mg/kg"), {"dose_limits": {"max_per_kg": "0.4 mg/kg"}, "weight": {"basis": "ideal"}}),
         (single("1.0 mg/kg"), {}),
+        (single("1.5 mg/kg/h"), {}),
+        (single("1.2 mg/kg/h"), {"over": "72 h"}),
+        (single("0.5 mg/kg"), {"dose_limits": {"min_single": "60 mg"}, "weight": {"cap": "120 kg"}}),
+        (
+            {"parts": [{"dose": "2 mg/kg"}, {"dose": "3 mg/kg/h", "over": "15 min"}], "sessions": {"days": [1]}},
+            {"over": None},
+        ),
         (single("0.1 mg/kg"), {}),
         (single("4.5 mg/kg"), {"over": "60 s"}),
         (single("29 mg/kg"), {"over": "24 h"}),
