@@ -156,6 +156,8 @@ def _head(protocol: ProtocolSpec, patient: Patient, model: ModelSpec | None) -> 
         lines.append("and no lag at the other end")
     else:
         lines.append("What is given, into central by vein and into depot by any other route")
+    if protocol.clinic is not None:
+        lines.append("The course as planned: what a clinic would decide on the day is not in it")
     known = {item.name: getattr(patient, item.name) for item in fields(patient)}
     told = [f"{name} {value}" for name, value in known.items() if value is not None and value != _USUAL.get(name)]
     lines += [f"Patient: {', '.join(told) or 'not described'}", "For research and teaching only. Not for patient care."]

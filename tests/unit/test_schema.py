@@ -93,7 +93,7 @@ def test_nothing_is_left_open(kind: str) -> None:
         if "properties" in part and isinstance(part["properties"], dict) and "type" in part:
             assert "additionalProperties" in part, part
             for key, value in part["properties"].items():
-                assert set(value) - {"title", "default"}, f"{key} of {part.get('title')} says nothing"
+                assert set(value) - {"title", "default"}, f"{key} of {part.get('title')}: its reader needs shapes.takes"
         if "pattern" in part and "description" in part:
             assert part.get("examples"), part
 
