@@ -133,6 +133,9 @@ def sample_covariates(spec: PopulationSpec, seed: int, first: int, count: int) -
     covariates["ancestry"] = np.searchsorted(edges, stream(seed, "ancestry", first, count), side="right").astype(float)
     covariates["cyp2b6_activity"] = np.ones(count)
     covariates["hepatic_impairment"] = np.zeros(count)
+    if spec.severity is not None:
+        z = normals(seed, "covariate/severity", first, count)
+        covariates["severity"] = _invert(spec.severity, z, female)
     return Population(first, count, covariates)
 
 

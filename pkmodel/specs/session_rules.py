@@ -65,7 +65,7 @@ def _rounding(planned: PlannedSession) -> Iterator[Problem]:
             "spray": "an atomiser, which gives single sprays (of a device: round_to: device)",
             "vial": "product with its concentration and vial",
         }[wanted]
-        yield Problem(f"round_to: {wanted}", needed, f"{planned.place}.dose_limits.round_to")
+        yield Problem(f"round_to: {wanted}", needed, planned.place)
         return
     for name, cap in planned.limits.caps.items():
         if planned.step > cap.value * (1 + _WHOLE):
@@ -77,9 +77,9 @@ def _supplies(planned: PlannedSession) -> Iterator[Problem]:
     if planned.pump is not None:
         if planned.product is None:
             expected = "product: {concentration: ...}, which turns mg into mL"
-            yield Problem("a pump without a product", expected, f"{planned.place}.pump")
+            yield Problem("a pump without a product", expected, planned.place)
         if not any(part.over for part in planned.parts):
-            yield Problem("a pump for a dose at once", "over, for how long it runs", f"{planned.place}.pump")
+            yield Problem("a pump for a dose at once", "over, for how long it runs", planned.place)
     if planned.product is not None and planned.device is not None:
         yield Problem("a product and a device", "one of the two: a device holds its own drug", planned.place)
 
