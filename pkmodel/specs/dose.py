@@ -127,7 +127,7 @@ _CONTAINERS = ("device", "spray", "vial")
 
 
 def _step(value: object) -> Any:
-    if value in _CONTAINERS:
+    if value is None or value in _CONTAINERS:
         return value
     expected = f'a mass of drug such as "1 mg", or one of {", ".join(_CONTAINERS)}'
     try:

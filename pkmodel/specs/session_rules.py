@@ -57,6 +57,13 @@ def _rates(planned: PlannedSession) -> Iterator[Problem]:
 
 def _rounding(planned: PlannedSession) -> Iterator[Problem]:
     wanted = planned.limits.round_to
+    if wanted is not None and planned.step is not None and planned.limits.min_single is None:
+        half = {"down": 1.0, "up": 0.0}.get(planned.limits.round or "", 0.5)
+        for part, path in _written(planned):
+            if part.fixed is not None and part.fixed < half * planned.step * (1 - _WHOLE):
+                what = wanted if isinstance(wanted, str) else wanted.text
+                expected = f"a dose that leaves something at round_to: {what}"
+                yield Problem(f"{part.label}, which rounds to 0 mg", expected, path)
     if not isinstance(wanted, str):
         return
     if planned.step is None:
@@ -153,7 +160,7 @@ def _atomiser(planned: PlannedSession) -> Iterator[Problem]:
         sprays = given / atomiser.per_spray
         if is_rate(dose):
             continue
-        if sprays < 0.5 - _WHOLE:
+        if sprays < 0.5 - _WHOLE and limits.round_to is None:
             found = f"{dose.text}, less than half a spray of {atomiser.per_spray:.4g} mg"
             yield Problem(found, "a dose of at least one spray", f"{planned.place}.dose")
         elif round(sprays) > atomiser.most_sprays and limits.max_per_kg is None:

@@ -45,6 +45,20 @@ def test_square_metres_are_mosteller() -> None:
 
 
 @pytest.mark.parametrize(
+    ("dose", "known", "missing"),
+    [
+        ("40 mg/m2", {"weight": np.array([70.0])}, "height"),
+        ("40 mg/m2", {"height": np.array([170.0])}, "weight"),
+        ("0.5 mg/kg", {"height": np.array([170.0])}, "weight"),
+    ],
+)
+def test_what_a_dose_needs_is_asked_for(dose: str, known: dict[str, Any], missing: str) -> None:
+    """By name, where it is not known."""
+    with pytest.raises(pk.InputError, match=f"{missing}, which the dose depends on"):
+        dosing.resolve(protocol({"dose": dose}).plan()[0], known, 1)
+
+
+@pytest.mark.parametrize(
     ("dose", "over", "expected"),
     [
         ("15 ug/kg/min", "40 min", [54.0, 30.0, 66.0]),  # 0.6 mg/kg

@@ -88,7 +88,7 @@ def test_a_session_cap_cuts_the_last_parts() -> None:
 
 
 def test_what_was_given_before_counts() -> None:
-    """100 mg a day, 85 of it gone: 15 are left; 300 in the course, 290 gone: 10; and 95 gone in whole steps of 10: 0."""
+    """100 mg a day, 85 of it gone: 15 are left, which is 10; 300 in the course, 295 gone: 5, which is nothing."""
     limits = {"max_day": "100 mg", "max_course": "300 mg", "round_to": "10 mg", "round": "down"}
     before = Before(np.array([0.0, 85.0, 0.0]), np.array([0.0, 85.0, 295.0]), np.zeros(3))
     session = resolved("40 mg", limits, before)
