@@ -75,8 +75,8 @@ class Patient:
                 problems.append(Problem(shown(number), "a number from 0 to 1", name, "patient"))
         if self.severity is not None:
             number = self.severity
-            if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 <= number < np.inf:
-                problems.append(Problem(shown(number), "a score, a number of at least 0", "severity", "patient"))
+            if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 <= number <= 1000:
+                problems.append(Problem(shown(number), f"a score, {PLAUSIBLE_TEXT['severity']}", "severity", "patient"))
         if problems:
             raise InputError(problems)
         if self.severity is not None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import pkmodel as pk
@@ -223,3 +225,35 @@ def test_given_in_a_schedule_ends_with_the_last_part() -> None:
         network.build(pk.load_model("ketamine_clements1981"), Patient(weight="82 kg").population()),
     )
     assert plan.ends.tolist() == [pytest.approx([21 / 60])]
+
+
+def test_doses_by_severity_in_a_scenario(tmp_path: Path) -> None:
+    """Half the dose from a score of 30 on is half of the area, to the last bits; patients.parquet tells the scores."""
+    population = {**document_of("populations", "adults_trials").tree, "severity": {"normal": [30, 6], "range": [0, 60]}}
+    head = {"title": "T", "drug": "ketamine", "route": "iv"}
+    phase: dict[str, Any] = {"name": "one", "dose": "40 mg", "over": "40 min", "sessions": {"days": [1]}}
+    rule = {"id": "a", "metric": "auc", "output": "parent", "window": "course", "at_most": "1 g*h/L", "in": "5 %"}
+    scenario = {
+        "title": "T",
+        "arms": {
+            "all": {"protocol": {**head, "phases": [phase]}},
+            "severe": {
+                "protocol": {**head, "phases": [{**phase, "dose_when": [{"severity": [30, None], "dose": "20 mg"}]}]}
+            },
+        },
+        "model": "ketamine_clements1981",
+        "population": population,
+        "n": 40,
+        "seed": 9,
+        "observe": {"every": "1 h", "for": "4 h after each session start"},
+        "rules": [rule],
+    }
+    pk.run(pk.load_scenario(scenario), out=tmp_path / "results")
+    people = pd.read_parquet(tmp_path / "results" / "patients.parquet")
+    scores = people["severity"].to_numpy()
+    assert 5 < (scores >= 30).sum() < 35
+    found = pd.read_parquet(tmp_path / "results" / "metrics.parquet").pivot(
+        index="patient", columns="arm", values="value"
+    )
+    ratio = found["severe"].to_numpy() / found["all"].to_numpy()
+    assert ratio == pytest.approx(np.where(scores[: ratio.size] >= 30, 0.5, 1.0), rel=1e-12)
