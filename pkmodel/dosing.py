@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 
 def planned_levels(planned: PlannedSession, values: Mapping[str, Floats], size: int) -> tuple[Floats, ...]:
@@ -42,9 +43,9 @@ def planned_levels(planned: PlannedSession, values: Mapping[str, Floats], size: 
     levels = []
     for part in planned.parts:
         level = np.full(size, part.dose.value)
-        left = np.ones(size, dtype=bool)
+        left: Flags | bool = True
         for band in part.when:
-            if left.any():  # what only later bands need is not asked of those who are in an earlier one
+            if np.any(left):  # what only later bands need is not asked of those who are in an earlier one
                 whom = left & body.inside(band, values)
                 level = np.where(whom, band.dose.value, level)
                 left = left & ~whom

@@ -54,16 +54,10 @@ class Limiter:
         if limits.max_single is not None:
             ceiling = np.minimum(ceiling, limits.max_single.value)
             dose = self.note(f"dose cap {limits.max_single.text}", "capped", part, dose, np.minimum(dose, ceiling))
-        step = self._step
+        step = self.planned.step
         if step is not None:
             dose = self._rounded(dose, ceiling, step, part)
         return self._left(dose, step, part)
-
-    @property
-    def _step(self) -> float | None:
-        if self.planned.atomiser is not None and self.planned.limits.round_to is None:
-            return self.planned.atomiser.per_spray  # an atomiser gives nothing else
-        return self.planned.step
 
     def _rounded(self, before: Floats, ceiling: Floats, step: float, part: int) -> Floats:
         """A dose (n,) in whole steps: never over a cap by rounding up, nor under the floor by rounding down."""

@@ -75,8 +75,8 @@ class Patient:
                 problems.append(Problem(shown(number), "a number from 0 to 1", name, "patient"))
         if self.severity is not None:
             number = self.severity
-            if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 <= number < np.inf:
-                problems.append(Problem(shown(number), "a score, a number of at least 0", "severity", "patient"))
+            if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 <= number <= 1000:
+                problems.append(Problem(shown(number), f"a score, {PLAUSIBLE_TEXT['severity']}", "severity", "patient"))
         if problems:
             raise InputError(problems)
         if self.severity is not None:
@@ -133,6 +133,9 @@ def sample_covariates(spec: PopulationSpec, seed: int, first: int, count: int) -
     covariates["ancestry"] = np.searchsorted(edges, stream(seed, "ancestry", first, count), side="right").astype(float)
     covariates["cyp2b6_activity"] = np.ones(count)
     covariates["hepatic_impairment"] = np.zeros(count)
+    if spec.severity is not None:
+        z = normals(seed, "covariate/severity", first, count)
+        covariates["severity"] = _invert(spec.severity, z, female)
     return Population(first, count, covariates)
 
 

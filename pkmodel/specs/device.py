@@ -111,7 +111,7 @@ class Atomiser(Spec):
 
 
 class Product(Spec):
-    """What a dose is drawn from. A vial that is opened is thrown away at the end of the session."""
+    """What a dose is drawn from, mg as the doses are written. What is left in a vial is thrown away after a session."""
 
     concentration: fields.Concentration
     vial: fields.Volume | None = None

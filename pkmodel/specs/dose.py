@@ -129,7 +129,7 @@ _CONTAINERS = ("device", "spray", "vial")
 
 @shapes.takes({"anyOf": [shapes.words(*_CONTAINERS), shapes.quantity('a mass of drug such as "1 mg"')]})
 def _step(value: object) -> Any:
-    if value in _CONTAINERS:
+    if value is None or value in _CONTAINERS:
         return value
     expected = f'a mass of drug such as "1 mg", or one of {", ".join(_CONTAINERS)}'
     try:

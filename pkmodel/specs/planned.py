@@ -71,7 +71,10 @@ class PlannedSession:
 
     @property
     def step(self) -> float | None:
-        """mg that a dose is rounded to; None where it is not, or where the file does not say enough."""
+        """mg that a dose is rounded to; None where it is not, or where the file does not say enough.
+
+        An atomiser gives whole sprays, whether ``round_to`` says so or not.
+        """
         wanted = self.limits.round_to
         if isinstance(wanted, Quantity):
             return wanted.value

@@ -18,8 +18,13 @@ FORMS = ("normal", "truncated_normal", "lognormal", "uniform", "fixed", "by_sex"
 #: Covariates that may be correlated with one another.
 CORRELATED = ("age", "height", "weight")
 #: What a body can be; anything outside is taken for a mistake and refused.
-PLAUSIBLE = {"age": (0.0, 120.0), "height": (30.0, 260.0), "weight": (0.4, 400.0)}
-PLAUSIBLE_TEXT = {"age": "0 to 120 y", "height": "30 to 260 cm", "weight": "0.4 to 400 kg"}
+PLAUSIBLE = {"age": (0.0, 120.0), "height": (30.0, 260.0), "weight": (0.4, 400.0), "severity": (0.0, 1000.0)}
+PLAUSIBLE_TEXT = {
+    "age": "0 to 120 y",
+    "height": "30 to 260 cm",
+    "weight": "0.4 to 400 kg",
+    "severity": "0 to 1000",
+}
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ def _distribution_schema(kind: str) -> shapes.Schema:
 
 
 def _distribution(covariate: str, kind: str) -> Callable[[object], Distribution]:
-    example = {"age": "[45 y, 14 y]", "length": "[161 cm, 7 cm]", "weight": "[74 kg, 15 kg]"}[kind]
+    example = {"age": "[45 y, 14 y]", "length": "[161 cm, 7 cm]", "weight": "[74 kg, 15 kg]", "number": "[30, 6]"}[kind]
 
     def refuse(found: str, expected: str, path: str = "", close: str = "") -> InputError:
         return InputError(Problem(found=found, expected=expected, path=path, nearest=close))
@@ -148,16 +153,21 @@ ShareOf = Annotated[float, Field(ge=0, le=1), shapes.Also(shapes.quantity('a sha
 AgeDistribution = Annotated[Distribution, PlainValidator(_distribution("age", "age"))]
 HeightDistribution = Annotated[Distribution, PlainValidator(_distribution("height", "length"))]
 WeightDistribution = Annotated[Distribution, PlainValidator(_distribution("weight", "weight"))]
+SeverityDistribution = Annotated[Distribution, PlainValidator(_distribution("severity", "number"))]
 
 
 class PopulationSpec(Spec):
-    """Covariate distributions. Correlations are of a Gaussian copula, so every marginal stays as stated."""
+    """Covariate distributions. Correlations are of a Gaussian copula, so every marginal stays as stated.
+
+    ``severity`` is a score (MADRS, say) that bands of a protocol may ask for; nobody has one where it is not given.
+    """
 
     title: str = ""
     sex: dict[fields.Sex, ShareOf]
     age: AgeDistribution
     height: HeightDistribution
     weight: WeightDistribution
+    severity: SeverityDistribution | None = None
     correlation: dict[str, Annotated[float, Field(gt=-1, lt=1)]] = {}
     ancestry: dict[fields.Ancestry, ShareOf] = {"other": 1.0}
     source: Annotated[fields.Citation | None, BeforeValidator(fields.text_as_citation)] = None

@@ -83,6 +83,19 @@ class Phase(_Defaults):
         if problems:
             raise InputError(problems)
 
+    def supplies(self, whole: _Defaults, lasting: bool) -> dict[str, Any]:
+        """What a session is given with: what the phase says, else what of the protocol goes with it.
+
+        A device or an atomiser of its own takes the place of either of the protocol's; a device of its own holds its
+        own drug; and the protocol's pump is for what is ``lasting``.
+        """
+        device, atomiser = self.device, self.atomiser
+        if device is None and atomiser is None:
+            device, atomiser = whole.device, whole.atomiser
+        product = self.product or (None if self.device is not None else whole.product)
+        pump = self.pump or (whole.pump if lasting else None)
+        return {"device": device, "atomiser": atomiser, "product": product, "pump": pump}
+
     def planned(self, over: float) -> tuple[PlannedPart, ...]:
         """The parts of a session; one dose goes over ``over`` h."""
         if self.parts is None:
@@ -137,6 +150,9 @@ class ProtocolSpec(_Defaults):
         for planned in plan:
             problems += session_problems(planned)
         problems += course_problems(plan)
+        for name in ("product", "pump"):
+            if getattr(self, name) is not None and all(getattr(planned, name) is None for planned in plan):
+                problems.append(Problem(f"a {name} that no session uses", "a protocol without it", path=name))
         for before, planned in pairwise(plan):
             if planned.start <= before.start:
                 problems.append(
@@ -183,13 +199,10 @@ class ProtocolSpec(_Defaults):
                         drug=phase.drug or self.drug,
                         salt=phase.salt or self.salt or "base",
                         route=phase.route or self.route,
-                        device=phase.device or self.device,
                         weight=phase.weight or self.weight or WeightRule(),
                         limits=phase.dose_limits or self.dose_limits or DoseLimits(),
                         place=f"phases[{number}]",
-                        atomiser=phase.atomiser or self.atomiser,
-                        product=phase.product or self.product,
-                        pump=phase.pump or self.pump,
+                        **phase.supplies(self, any(part.over for part in given)),
                     )
                 )
         return planned

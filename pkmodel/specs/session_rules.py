@@ -57,6 +57,13 @@ def _rates(planned: PlannedSession) -> Iterator[Problem]:
 
 def _rounding(planned: PlannedSession) -> Iterator[Problem]:
     wanted = planned.limits.round_to
+    if wanted is not None and planned.step is not None and planned.limits.min_single is None:
+        half = {"down": 1.0, "up": 0.0}.get(planned.limits.round or "", 0.5)
+        for part, path in _written(planned):
+            if part.fixed is not None and part.fixed < half * planned.step * (1 - _WHOLE):
+                what = wanted if isinstance(wanted, str) else wanted.text
+                expected = f"a dose that leaves something at round_to: {what}"
+                yield Problem(f"{part.label}, which rounds to 0 mg", expected, path)
     if not isinstance(wanted, str):
         return
     if planned.step is None:
@@ -65,7 +72,7 @@ def _rounding(planned: PlannedSession) -> Iterator[Problem]:
             "spray": "an atomiser, which gives single sprays (of a device: round_to: device)",
             "vial": "product with its concentration and vial",
         }[wanted]
-        yield Problem(f"round_to: {wanted}", needed, f"{planned.place}.dose_limits.round_to")
+        yield Problem(f"round_to: {wanted}", needed, planned.place)
         return
     for name, cap in planned.limits.caps.items():
         if planned.step > cap.value * (1 + _WHOLE):
@@ -77,9 +84,9 @@ def _supplies(planned: PlannedSession) -> Iterator[Problem]:
     if planned.pump is not None:
         if planned.product is None:
             expected = "product: {concentration: ...}, which turns mg into mL"
-            yield Problem("a pump without a product", expected, f"{planned.place}.pump")
+            yield Problem("a pump without a product", expected, planned.place)
         if not any(part.over for part in planned.parts):
-            yield Problem("a pump for a dose at once", "over, for how long it runs", f"{planned.place}.pump")
+            yield Problem("a pump for a dose at once", "over, for how long it runs", planned.place)
     if planned.product is not None and planned.device is not None:
         yield Problem("a product and a device", "one of the two: a device holds its own drug", planned.place)
 
@@ -153,7 +160,7 @@ def _atomiser(planned: PlannedSession) -> Iterator[Problem]:
         sprays = given / atomiser.per_spray
         if is_rate(dose):
             continue
-        if sprays < 0.5 - _WHOLE:
+        if sprays < 0.5 - _WHOLE and limits.round_to is None:
             found = f"{dose.text}, less than half a spray of {atomiser.per_spray:.4g} mg"
             yield Problem(found, "a dose of at least one spray", f"{planned.place}.dose")
         elif round(sprays) > atomiser.most_sprays and limits.max_per_kg is None:
