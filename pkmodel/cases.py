@@ -30,7 +30,7 @@ class Case:
     model: ModelSpec
     fraction: float
     warnings: tuple[str, ...]
-    """Of the drug that is given: a sentence each."""
+    """Of the drug that is given, and of how: a sentence each."""
     outside: tuple[str, ...]
     """How the course leaves what the model is valid for, which --strict refuses: a sentence each."""
     requests: dict[Request, list[Span]]
@@ -95,7 +95,7 @@ def cases_of(scenario: Scenario, *, all_metrics: bool = False) -> list[Case]:
                     arm=arm,
                     model=model,
                     fraction=fraction,
-                    warnings=tuple(warnings),
+                    warnings=(*warnings, *cautions.of_giving(arm.protocol, model)),
                     outside=_course_warnings(arm, model),
                     requests=requests,
                     compared=tuple(compared),

@@ -94,10 +94,14 @@ def write_bands(columns: dict[str, list[Any]], file: Path) -> None:
 
 
 class RunFiles:
-    """Writes metrics.parquet and patients.parquet in the order of the patients, one row group per block and case."""
+    """Writes metrics.parquet and patients.parquet in the order of the patients, one row group per block and case.
 
-    def __init__(self, folder: Path, cases: list[Case]):
+    ``severity``: whether the patients have a score, which is a column then.
+    """
+
+    def __init__(self, folder: Path, cases: list[Case], *, severity: bool = False):
         self.cases = cases
+        self.severity = severity
         self.etas = _names(case.model.variability.between_subject.effects for case in cases)
         self.parameters = _names(case.model.parameters for case in cases)
         self.patients_schema = pa.schema(
@@ -109,6 +113,7 @@ class RunFiles:
                 ("weight_kg", pa.float64()),
                 ("height_cm", pa.float64()),
                 ("ancestry", LABEL),
+                *([("severity", pa.float64())] if severity else []),
                 ("outside_valid_for", LABEL),
                 *((f"eta_{name}", pa.float64()) for name in self.etas),
                 *((name, pa.float64()) for name in self.parameters),
@@ -212,6 +217,7 @@ class RunFiles:
             numbers(covariate("weight")),
             numbers(covariate("height")),
             labels(fields.ANCESTRIES, covariate("ancestry")),
+            *([numbers(covariate("severity"))] if self.severity else []),
             labels(reasons, np.array([reasons.index(text) if text else -1 for text in outside])),
             *(of_case("etas", name) for name in self.etas),
             *(of_case("parameters", name) for name in self.parameters),

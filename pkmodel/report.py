@@ -96,7 +96,8 @@ def run(
     with _workplace(Path(out)) as folder:
         from pkmodel import parquet
 
-        files = parquet.RunFiles(folder, cases_of(scenario, all_metrics=all_metrics))
+        severity = scenario.population.severity is not None
+        files = parquet.RunFiles(folder, cases_of(scenario, all_metrics=all_metrics), severity=severity)
         complete = False
         try:
             study = studies.run(

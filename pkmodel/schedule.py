@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from pkmodel import dosing
 from pkmodel.core.kinds import JUMP, RATE_OFF, RATE_ON, RESET, Events
-from pkmodel.dosing import WHOLE, GivenSession
+from pkmodel.dosing import WHOLE, Before, GivenSession
 from pkmodel.errors import InputError, Problem, unknown_name
+from pkmodel.given import SWALLOWED
 from pkmodel.network import Network
-from pkmodel.specs.model import Path
+from pkmodel.specs.model import ModelSpec, Path
+from pkmodel.specs.planned import PlannedSession
 from pkmodel.specs.protocol import ProtocolSpec
 
 Floats = NDArray[np.float64]
@@ -47,7 +49,7 @@ class Schedule:
 
     @property
     def doses(self) -> Floats:
-        """(s, n) mg given in each session, as the base."""
+        """(s, n) mg given in each session, as they are written (of the salt, where the protocol says so)."""
         return np.stack([session.given for session in self.sessions])
 
 
@@ -174,6 +176,7 @@ def build(
     *,
     fraction_of_drug: float = 1.0,
     occasions: Sequence[Network] | None = None,
+    seed: int | None = None,
 ) -> Schedule:
     """Resolve a protocol for the patients and the model of ``network``.
 
@@ -184,13 +187,15 @@ def build(
     occasions
         the network of each session, whose fraction, lag and release are those of its doses, where they differ from
         one to the next (:mod:`pkmodel.occasions`).
+    seed
+        that of what sprays deliver; without it every spray delivers what it should.
 
     Raises
     ------
     InputError
         where the model lacks the route, a covariate is missing, or a dose cannot be given.
     """
-    sessions, deliveries = given(protocol, network, fraction_of_drug=fraction_of_drug, occasions=occasions)
+    sessions, deliveries = given(protocol, network, fraction_of_drug=fraction_of_drug, occasions=occasions, seed=seed)
     events = EventList(network.size)
     for delivery in deliveries:
         events.deliver(delivery)
@@ -204,6 +209,7 @@ def given(
     *,
     fraction_of_drug: float = 1.0,
     occasions: Sequence[Network] | None = None,
+    seed: int | None = None,
 ) -> tuple[list[GivenSession], list[Delivery]]:
     """The sessions of a protocol as they are given, and every dose down every path; see :func:`build`."""
     if protocol.decides:
@@ -214,8 +220,14 @@ def given(
         raise InputError(Problem(what, expected, "clinic" if protocol.clinic is not None else "adherence", "protocol"))
     sessions: list[GivenSession] = []
     deliveries: list[Delivery] = []
-    for planned in protocol.plan():
-        session = dosing.resolve(planned, network.values, network.size)
+    plan = protocol.plan()
+    before = before_all(plan, network.size)
+    first = network.population.first
+    for planned in plan:
+        before = before.on(planned.start) if before is not None else None
+        session = dosing.resolve(planned, network.values, network.size, before=before, seed=seed, first=first)
+        session = on_route(session, network.model)
+        before = before.add(session.given) if before is not None else None
         of_session = network if occasions is None else occasions[planned.index - 1]
         deliveries += deliver(session, of_session, planned.start, fraction_of_drug)
         if sessions and (sessions[-1].planned.start + sessions[-1].end > planned.start).any():
@@ -223,6 +235,25 @@ def given(
             raise InputError(Problem(found, "sessions that do not overlap", planned.place, "protocol"))
         sessions.append(session)
     return sessions, deliveries
+
+
+def before_all(plan: Sequence[PlannedSession], size: int) -> Before | None:
+    """Before the first session, where something of a course depends on what was given before; None where nothing."""
+    needed = any(planned.limits.max_day or planned.limits.max_course for planned in plan)
+    return Before.nothing(size) if needed else None
+
+
+def on_route(session: GivenSession, model: ModelSpec) -> GivenSession:
+    """The session on a model: what runs down the throat is lost where its route has no swallowed path."""
+    if all(dose.kind != SWALLOWED for dose in session.doses) or swallows(model, session.planned.route):
+        return session
+    return session.without_run_off()
+
+
+def swallows(model: ModelSpec, route: str) -> bool:
+    """Whether a route of a model has a path for what runs down the throat."""
+    known = model.routes.get(route)  # type: ignore[call-overload]  # a route that the model may not have
+    return known is not None and any(way.swallowed is not None for way in known.paths)
 
 
 def deliver(
@@ -247,10 +278,8 @@ def deliver(
     deliveries = []
     for dose in session.doses:
         amount = dose.amount * session.base * fraction_of_drug
-        time = start + dose.begins
-        if planned.device is not None and (amount == 0.0).any():  # a device that others need
-            time = np.broadcast_to(time, (network.size,))
-        deliveries += down(planned.route, network, amount, time, dose.over, dose.device)
+        swallowed = dose.kind == SWALLOWED
+        deliveries += down(planned.route, network, amount, start + dose.begins, dose.over, dose.device, swallowed)
     return deliveries
 
 
@@ -261,11 +290,18 @@ def down(
     start: Floats | float = 0.0,
     over: Floats | float = 0.0,
     device: int = 1,
+    swallowed: bool = False,
 ) -> list[Delivery]:
-    """One dose of ``amount`` (n,) mg, from ``start`` over ``over`` h, down every path of a route of the model."""
+    """One dose of ``amount`` (n,) mg, from ``start`` over ``over`` h, down every path of a route of the model.
+
+    ``swallowed``: down the path of what runs down the throat only, with the fraction of that; nothing where there is
+    no such path.
+    """
     paths = network.model.routes[route].paths  # type: ignore[index]  # a name that was looked up
     return [
-        _send(way, f"routes.{route}[{index}]", network, start, over, amount, device) for index, way in enumerate(paths)
+        _send(way, f"routes.{route}[{index}]", network, start, over, amount, device, swallowed)
+        for index, way in enumerate(paths)
+        if way.swallowed is not None or not swallowed
     ]
 
 
@@ -277,11 +313,14 @@ def _send(
     over: Floats | float,
     amount: Floats,
     device: int,
+    swallowed: bool,
 ) -> Delivery:
     """One dose down one path: fraction, lag, and an infusion, a zero-order release or a jump."""
     fraction = lag = None
     duration = over
-    if way.fraction is not None:
+    if swallowed and way.swallowed is not None:
+        fraction = network.evaluate(way.swallowed, f"{place}.swallowed", high=1.0)
+    elif way.fraction is not None:
         high = np.inf if way.apparent else 1.0
         fraction = network.evaluate(way.fraction, f"{place}.fraction", device=device, high=high)
     if way.lag is not None:

@@ -213,7 +213,7 @@ def simulate(
         loaded ones, or their names or paths, to attach to the model; see :func:`pkmodel.specs.attach.attach`.
     residual, seed
         whether levels are as measured, with the residual error of the model (:mod:`pkmodel.measurement`); the seed of
-        that. Figures of sessions are of true levels all the same.
+        that, and of what sprays deliver to a population. Figures of sessions are of true levels all the same.
 
     Raises
     ------
@@ -245,7 +245,8 @@ def simulate(
     if time[-1] < span * (1 - 1e-12):
         time = np.append(time, span)
     told = cautions.of_model(model, cautions.ages(population))
-    said = (*warnings, *told, *outside, *model.assumptions)
+    giving = cautions.of_giving(protocol, model, drawn=drawn is not None)
+    said = (*warnings, *giving, *told, *outside, *model.assumptions)
     assay = Assay(model, seed, population.first, population.size) if residual else None
     if residual:
         said = (*said, *measurement.notes([model]))

@@ -14,7 +14,20 @@ import typer
 from pkmodel import console
 from pkmodel.cli import effects, library, several
 from pkmodel.cli.files import whole
-from pkmodel.cli.options import Age, Ancestry, Cyp2b6, Drug, Height, JsonFlag, Sex, Weight, patient_of
+from pkmodel.cli.options import (
+    Age,
+    Ancestry,
+    Cyp2b6,
+    Drug,
+    Height,
+    Hepatic,
+    JsonFlag,
+    Severity,
+    Sex,
+    Weight,
+    patient_of,
+)
+from pkmodel.cli.schema import schema
 from pkmodel.cli.verify import verify
 from pkmodel.console import NOT_FOR_CARE
 from pkmodel.errors import InputError, Problem
@@ -37,6 +50,7 @@ app.add_typer(library.protocols, name="protocols")
 app.add_typer(library.scenarios, name="scenarios")
 app.add_typer(library.populations, name="populations")
 app.command()(verify)
+app.command()(schema)
 
 
 class FailOn(StrEnum):
@@ -157,6 +171,8 @@ def simulate(
     sex: Sex = None,
     ancestry: Ancestry = "other",
     cyp2b6_activity: Cyp2b6 = 1.0,
+    hepatic_impairment: Hepatic = 0.0,
+    severity: Severity = None,
     until: Annotated[str | None, typer.Option(help='How long, such as "24 h" [24 h after the last session].')] = None,
     every: Annotated[str, typer.Option(help="Step of the table and the curve.")] = "5 min",
     drug: Annotated[Drug, typer.Option(help="own: the mg as the model's own drug; half: the S half.")] = Drug.match,
@@ -175,7 +191,7 @@ def simulate(
     file = _path(output)
     if file is not None and file.suffix not in (".csv", ".parquet", ".png"):
         raise InputError(Problem(str(file), "a file name that ends in .csv, .parquet or .png", "--out"))
-    patient = patient_of(weight, age, height, sex, ancestry, cyp2b6_activity)
+    patient = patient_of(weight, age, height, sex, ancestry, cyp2b6_activity, hepatic_impairment, severity)
     spec = load_protocol(protocol)
     if ledger is not None:
         _check_ledger(ledger, spec, model)
@@ -252,13 +268,16 @@ def _save(result: Result, file: Path) -> None:
 
 @app.command()
 def check(files: Annotated[list[Path], typer.Argument(help="YAML files of any kind.")]) -> None:
-    """Check files without running them; every mistake is printed with its line."""
-    from pkmodel.specs.kinds import check_file
+    """Check files without running them; every mistake is printed with its line, and what looks like one."""
+    from pkmodel.specs.kinds import examine_file
 
     problems: list[Problem] = []
     for file in files:
         try:
-            console.out.print(f"{file}: a valid {check_file(file)}", markup=False, soft_wrap=True)
+            kind, doubts = examine_file(file)
+            console.out.print(f"{file}: a valid {kind}", markup=False, soft_wrap=True)
+            for doubt in doubts:
+                console.note(f"warning: {doubt}")
         except InputError as error:
             problems += error.problems
     if problems:
