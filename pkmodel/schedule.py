@@ -7,7 +7,7 @@ their fraction, lag and zero-order release, and becomes events.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +52,8 @@ class Schedule:
 class Delivery:
     """One dose down one path of a route: ``amount`` (n,) mg, of which ``fraction`` (n,) arrives in a compartment.
 
-    It arrives ``lag`` (n,) h (None: none) after ``time``, at once or at a constant rate over ``duration`` h.
+    It arrives ``lag`` (n,) h (None: none) after ``time``, at once or at a constant rate over ``duration`` h. ``own``:
+    whether it is one of a number that differs between patients, so that it passes by some of them.
     """
 
     time: Floats | float
@@ -61,6 +62,7 @@ class Delivery:
     fraction: Floats | None
     lag: Floats | None
     duration: Floats | float
+    own: bool = False
 
 
 class EventList:
@@ -74,6 +76,7 @@ class EventList:
         self._value: list[Floats] = []
         self._ports: dict[int, int] = {}
         self._alike = True
+        self._own = False
 
     def bolus(self, time: Floats | float, compartment: int, amount: Floats) -> None:
         """``amount`` (n,) mg into a compartment at ``time`` (n,) or one for all."""
@@ -87,6 +90,7 @@ class EventList:
 
     def deliver(self, delivery: Delivery) -> None:
         """A dose down a path, with its fraction, lag and duration."""
+        self._own = self._own or delivery.own
         amount = delivery.amount if delivery.fraction is None else delivery.amount * delivery.fraction
         time = delivery.time if delivery.lag is None else delivery.time + delivery.lag
         if np.any(delivery.duration):
@@ -115,18 +119,31 @@ class EventList:
             empty = np.empty((0, 1))
             ints = np.empty(0, dtype=np.int64)
             return Events(empty, empty.astype(np.int64), ints, ints, np.empty((0, self.size)), ints)
-        shared = all(time.size == 1 or np.ptp(time) == 0.0 for time in self._time)
+        shared = not self._own and all(time.size == 1 or np.ptp(time) == 0.0 for time in self._time)
         width = 1 if shared else self.size
         time = np.stack([np.broadcast_to(time[:1] if shared else time, (width,)) for time in self._time])
+        value = np.stack(self._value)
+        if self._own:
+            time = _aside(time, value)
         return Events(
             time=np.ascontiguousarray(time),
             order=np.ascontiguousarray(np.argsort(time, axis=0, kind="stable")).astype(np.int64),
             kind=np.array(self._kind, dtype=np.int64),
             target=np.array(self._target, dtype=np.int64),
-            value=np.stack(self._value),
+            value=value,
             port_compartment=np.array(list(self._ports), dtype=np.int64),
-            alike=self._alike,
+            alike=self._alike and not self._own,
         )
+
+
+def _aside(time: Floats, value: Floats) -> Floats:
+    """The times (e, n) with what passes a patient by, ``value`` 0, at the time of the first event that does not.
+
+    There it changes nothing and ends no step, so that the bits of a patient do not depend on how many devices others in
+    the block get.
+    """
+    first = np.where(value != 0.0, time, np.inf).min(axis=0)
+    return np.where(value != 0.0, time, np.where(np.isfinite(first), first, time[0]))
 
 
 def build(
@@ -232,7 +249,7 @@ def deliver(
         amount = dose.amount * session.base * fraction_of_drug
         swallowed = dose.kind == SWALLOWED
         deliveries += down(planned.route, network, amount, start + dose.begins, dose.over, dose.device, swallowed)
-    return deliveries
+    return [replace(delivery, own=True) for delivery in deliveries] if planned.counted else deliveries
 
 
 def down(
