@@ -8,13 +8,13 @@ was given is written down in a :class:`pkmodel.ledger.Ledger`. Without rules the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel import dosing, metrics
+from pkmodel import dosing, metrics, schedule
 from pkmodel.core.kinds import Events
 from pkmodel.engine import AUTO, Numerics
 from pkmodel.errors import InputError
@@ -127,13 +127,25 @@ class Course:
         none = np.zeros(size, dtype=np.int64)
         return cls(np.ones(size, dtype=bool), zero, one, zero, one, zero, none, none)
 
-    def levels(self, plan: Sequence[PlannedSession], index: int, ladder: Sequence[Quantity] | None) -> list[Floats]:
-        """The dose of every part of a session (from 0), (n,) each, in base units."""
+    def planned(self, plan: Sequence[PlannedSession], index: int, values: Mapping[str, Floats]) -> list[Floats]:
+        """The dose of every part of a session (from 0) as planned, (n,) each, in base units."""
+        size = self.lag.size
+        levels = list(dosing.planned_levels(plan[index], values, size))
+        for behind in np.unique(self.lag[self.lag > 0]):
+            earlier = dosing.planned_levels(plan[index - behind], values, size)
+            levels = [np.where(self.lag == behind, then, now) for then, now in zip(earlier, levels, strict=True)]
+        return levels
+
+    def levels(
+        self,
+        plan: Sequence[PlannedSession],
+        index: int,
+        values: Mapping[str, Floats],
+        ladder: Sequence[Quantity] | None,
+    ) -> list[Floats]:
+        """The dose of every part of a session (from 0) as decided, (n,) each, in base units."""
         found = []
-        for number in range(len(plan[index].parts)):
-            level = np.full(self.lag.size, plan[index].parts[number].dose.value)
-            for behind in np.unique(self.lag[self.lag > 0]):
-                level = np.where(self.lag == behind, plan[index - behind].parts[number].dose.value, level)
+        for level in self.planned(plan, index, values):
             if ladder is not None:
                 rungs = np.array([rung.value for rung in ladder])
                 step = np.abs(rungs[:, None] - level).argmin(axis=0) + self.rung
@@ -157,6 +169,7 @@ def realise(
     fraction_of_drug: float = 1.0,
     numerics: Numerics = AUTO,
     seed: int = 1,
+    sprays: bool = True,
     keep: bool = False,
 ) -> Realised:
     """Carry out a protocol whose clinic decides on the day, or whose patients miss sessions or come late.
@@ -166,7 +179,8 @@ def realise(
     nets
         the network of every session (the same one where occasions do not differ).
     seed
-        of the residual error of what is measured at checks; missed and late sessions have a seed of their own.
+        of the residual error of what is measured at checks, and of what sprays deliver (without ``sprays`` every one
+        delivers what it should); missed and late sessions have a seed of their own.
     keep
         keep the states at every stop in the ledger.
 
@@ -186,6 +200,7 @@ def realise(
     course = Course.begin(size)
     judge = _Judge(net, Assay(net.model, seed, net.population.first, size))
     entries: list[Entry] = []
+    before_it = schedule.before_all(plan, size)
     ended = np.full(size, -np.inf)
     for index, planned in enumerate(plan):
         if index and planned.phase != plan[index - 1].phase:
@@ -206,11 +221,21 @@ def realise(
         given = status == GIVEN
         if not index or nets[index] is not nets[before]:
             judge.net = nets[index]
-        session = dosing.resolve(planned, net.values, size, levels=course.levels(plan, index, clinic.ladder))
-        programme = Programme(session, start, given)
+        before_it = before_it.on(start) if before_it is not None else None
+        session = dosing.resolve(
+            planned,
+            net.values,
+            size,
+            levels=course.levels(plan, index, net.values, clinic.ladder),
+            before=before_it,
+            seed=seed if sprays else None,
+            first=net.population.first,
+        )
+        programme = Programme(schedule.on_route(session, net.model), start, given)
         ward.give(programme, index)
         begun = ward.state
         _during(clinic, judge, ward, course, index, programme, given)
+        before_it = before_it.add(programme.labelled()) if before_it is not None else None
         entries.append(Entry(due, start, status, np.where(given, session.asked, 0.0), programme))
         ended = np.maximum(start, programme.end())
         if index + 1 < len(plan):
@@ -219,7 +244,7 @@ def realise(
             if protocol.adherence is not None:
                 _after_missed(protocol.adherence, course, missed, plan, index)
             _between(clinic, judge, ward, course, plan, index, given & course.alive, begun, start)
-    sessions = tuple(_as_given(entry) for entry in entries)
+    sessions = tuple(entry.programme.as_given(entry.asked) for entry in entries)
     starts = np.stack([entry.start for entry in entries])
     if not np.ptp(starts, axis=1).any():
         starts = np.ascontiguousarray(starts[:, :1])
@@ -228,22 +253,6 @@ def realise(
         net.population.first, size, tuple(entries), tuple(judge.checks), tuple(ward.stops), tuple(ward.states)
     )
     return Realised(plan_given, ledger)
-
-
-def _as_given(entry: Entry) -> dosing.GivenSession:
-    """The session as it went in the end."""
-    programme = entry.programme
-    session = programme.session
-    devices = session.devices
-    if devices is not None:
-        devices = np.sum([run.amount > 0.0 for run in programme.runs], axis=0).astype(np.int64)
-    return replace(
-        session,
-        asked=entry.asked,
-        given=programme.given(),
-        end=programme.end() - entry.start,
-        devices=devices,
-    )
 
 
 @dataclass
@@ -513,11 +522,16 @@ def _between(
             _stretch(then, course, following.start - plan[index].start, acted)
         elif then.step is not None:
             assert clinic.ladder is not None
-            _step(1 if then.step == "up" else -1, course, following, clinic.ladder, acted)
+            planned = _at(course, same_phase).planned(plan, index + 1, judge.net.values)[0]
+            _step(1 if then.step == "up" else -1, course, planned, clinic.ladder, acted)
         else:
-            lag = course.lag if same_phase else np.zeros_like(course.lag)
-            next_level = replace(course, lag=lag).levels(plan, index + 1, clinic.ladder)[0]
-            _change(then, course, next_level, acted)
+            level = _at(course, same_phase).levels(plan, index + 1, judge.net.values, clinic.ladder)[0]
+            _change(then, course, level, acted)
+
+
+def _at(course: Course, same_phase: bool) -> Course:
+    """The course at the next session: another phase begins with its first step."""
+    return course if same_phase else replace(course, lag=np.zeros_like(course.lag))
 
 
 def _bounded(then: BetweenAction, old: Floats, new: Floats) -> Floats:
@@ -549,9 +563,9 @@ def _stretch(then: BetweenAction, course: Course, gap: float, whom: Flags) -> No
     course.shift = np.where(whom, course.shift + (new + beyond - old), course.shift)
 
 
-def _step(by: int, course: Course, following: PlannedSession, ladder: Sequence[Quantity], whom: Flags) -> None:
+def _step(by: int, course: Course, planned: Floats, ladder: Sequence[Quantity], whom: Flags) -> None:
     rungs = np.array([rung.value for rung in ladder])
-    place = int(np.abs(rungs - following.dose.value).argmin())
+    place = np.abs(rungs[:, None] - planned).argmin(axis=0)
     rung = np.clip(course.rung + by, -place, rungs.size - 1 - place)
     course.rung = np.where(whom, rung, course.rung)
 

@@ -7,12 +7,13 @@ in their place; none is ever changed after it has begun, so the list of runs is 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pkmodel import schedule
-from pkmodel.dosing import GivenDose, GivenSession
+from pkmodel.given import SWALLOWED, GivenDose, GivenSession
 from pkmodel.network import Network
 from pkmodel.schedule import Delivery
 
@@ -80,6 +81,48 @@ class Programme:
         for run in self.runs:
             total = total + run.given
         return total
+
+    def labelled(self) -> Floats:
+        """What went in (n,), mg as it is labelled: what a spray really delivers may differ."""
+        return self.session.given * self._share()
+
+    def _share(self) -> Floats:
+        """The part (n,) of the session that went in; 0 in those who had none."""
+        whole = np.zeros(self.start.size)
+        for dose in self.session.doses:
+            whole = whole + dose.amount
+        given = self.given()
+        return np.divide(given, whole, out=np.zeros_like(given), where=whole > 0.0)
+
+    def as_given(self, asked: Floats) -> GivenSession:
+        """The session as it went in the end: nothing of it in those who had none, less where it was stopped.
+
+        Devices that were not opened are not used; of a syringe or an atomiser that was drawn up the rest is wasted.
+        """
+        session, share = self.session, self._share()
+        had, given = share > 0.0, self.labelled()
+        left = session.given - given
+        found = replace(session, asked=asked, given=given, end=self.end() - self.start)
+        units = np.zeros(self.start.size, dtype=np.int64)
+        for run in self.runs:
+            units = units + ((run.amount > 0.0) & (run.dose.kind != SWALLOWED))
+        planned = session.planned
+        counted: dict[str, Any] = {}
+        for name in ("vials", "used", "wasted", "pump_rate"):
+            whole = getattr(session, name)
+            counted[name] = None if whole is None else np.where(had, whole, 0)
+        if session.volume is not None:
+            counted["volume"] = session.volume * share
+        if planned.device is not None:
+            counted |= {"devices": units, "sprays": units * planned.device.sprays}
+            if session.used is not None:
+                counted["used"] = units * planned.device.strength.value
+        else:
+            if planned.atomiser is not None:
+                counted["sprays"] = units
+            if session.wasted is not None:
+                counted["wasted"] = np.where(had, session.wasted + left, 0.0)
+        return replace(found, **counted)
 
     def running(self, now: Floats) -> Flags:
         """Who (n,) is not in a pause at ``now`` (n,) h."""

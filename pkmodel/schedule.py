@@ -7,7 +7,7 @@ their fraction, lag and zero-order release, and becomes events.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +57,8 @@ class Schedule:
 class Delivery:
     """One dose down one path of a route: ``amount`` (n,) mg, of which ``fraction`` (n,) arrives in a compartment.
 
-    It arrives ``lag`` (n,) h (None: none) after ``time``, at once or at a constant rate over ``duration`` h.
+    It arrives ``lag`` (n,) h (None: none) after ``time``, at once or at a constant rate over ``duration`` h. ``own``:
+    whether it is one of a number that differs between patients, so that it passes by some of them.
     """
 
     time: Floats | float
@@ -66,6 +67,7 @@ class Delivery:
     fraction: Floats | None
     lag: Floats | None
     duration: Floats | float
+    own: bool = False
     until: Floats | None = None
     """When (n,), h, a pump that would run on is stopped; what it has given by then arrives."""
 
@@ -82,6 +84,7 @@ class EventList:
         self._value: list[Floats] = []
         self._ports = {} if ports is None else ports
         self._alike = True
+        self._own = False
 
     def bolus(self, time: Floats | float, compartment: int, amount: Floats) -> None:
         """``amount`` (n,) mg into a compartment at ``time`` (n,) or one for all."""
@@ -107,6 +110,7 @@ class EventList:
 
     def deliver(self, delivery: Delivery) -> None:
         """A dose down a path, with its fraction, lag and duration."""
+        self._own = self._own or delivery.own
         amount = delivery.amount if delivery.fraction is None else delivery.amount * delivery.fraction
         time = delivery.time if delivery.lag is None else delivery.time + delivery.lag
         if not np.any(delivery.duration):
@@ -142,7 +146,8 @@ class EventList:
             ints = np.empty(0, dtype=np.int64)
             return Events(empty, empty.astype(np.int64), ints, ints, np.empty((0, self.size)), ints)
         value = np.stack(self._value)
-        times = self._time if self._alike else self._own_times(value)
+        alike = self._alike and not self._own
+        times = self._time if alike else self._own_times(value)
         shared = all(time.size == 1 or np.ptp(time) == 0.0 for time in times)
         width = 1 if shared else self.size
         time = np.stack([np.broadcast_to(time[:1] if shared else time, (width,)) for time in times])
@@ -153,7 +158,7 @@ class EventList:
             target=np.array(self._target, dtype=np.int64),
             value=value,
             port_compartment=np.array(list(self._ports), dtype=np.int64),
-            alike=self._alike,
+            alike=alike,
         )
 
     def _own_times(self, value: Floats) -> list[Floats]:
@@ -280,7 +285,7 @@ def deliver(
         amount = dose.amount * session.base * fraction_of_drug
         swallowed = dose.kind == SWALLOWED
         deliveries += down(planned.route, network, amount, start + dose.begins, dose.over, dose.device, swallowed)
-    return deliveries
+    return [replace(delivery, own=True) for delivery in deliveries] if planned.counted else deliveries
 
 
 def down(

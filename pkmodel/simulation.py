@@ -234,7 +234,8 @@ def simulate(
         )
     step = _positive(every, "every")
     asked = None if until is None else _positive(until, "until")
-    treated = treat(model, population, protocol, fraction, numerics, seed=seed)
+    several = not isinstance(patient, Patient)
+    treated = treat(model, population, protocol, fraction, numerics, seed=seed, sprays=several)
     net, plan, course = treated.network, treated.plan, treated.course
     span = plan.last_start + metrics.LAST_WINDOW if asked is None else asked
     if span / step > MAX_POINTS:
@@ -245,7 +246,7 @@ def simulate(
     if time[-1] < span * (1 - 1e-12):
         time = np.append(time, span)
     told = cautions.of_model(model, cautions.ages(population))
-    giving = cautions.of_giving(protocol, model, drawn=drawn is not None)
+    giving = cautions.of_giving(protocol, model, drawn=several)
     said = (*warnings, *giving, *told, *outside, *model.assumptions)
     assay = Assay(model, seed, population.first, population.size) if residual else None
     if residual:

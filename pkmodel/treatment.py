@@ -37,11 +37,13 @@ def treat(
     numerics: Numerics = AUTO,
     *,
     seed: int = 1,
+    sprays: bool = True,
     keep: bool = False,
 ) -> Treatment:
     """A model for a population, what everyone gets of it, the course where occasions differ, and the ledger.
 
-    ``seed`` is that of what a clinic measures; with ``keep`` the ledger has the states at every stop.
+    ``seed`` is that of what a clinic measures, and of what sprays deliver (without ``sprays`` every one delivers what
+    it should); with ``keep`` the ledger has the states at every stop.
 
     Raises InputError where the population has effects of fewer occasions than the protocol has sessions, or a dose or a
     rule of the clinic does not fit; RunError where a solver gives up.
@@ -56,8 +58,11 @@ def treat(
     ledger = None
     if protocol.decides:
         nets = several or (net,) * sessions
-        realised = clinic.realise(protocol, nets, fraction_of_drug=fraction, numerics=numerics, seed=seed, keep=keep)
+        realised = clinic.realise(
+            protocol, nets, fraction_of_drug=fraction, numerics=numerics, seed=seed, sprays=sprays, keep=keep
+        )
         plan, ledger = realised.plan, realised.ledger
     else:
-        plan = schedule.build(protocol, net, fraction_of_drug=fraction, occasions=several)
+        sprayed = seed if sprays else None
+        plan = schedule.build(protocol, net, fraction_of_drug=fraction, occasions=several, seed=sprayed)
     return Treatment(net, plan, None if several is None else occasions.course(several, plan, numerics), ledger)

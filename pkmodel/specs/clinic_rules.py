@@ -40,9 +40,9 @@ def _during(clinic: Clinic, plan: Sequence[PlannedSession]) -> list[Problem]:
     problems = []
     for index, rule in enumerate(clinic.during_session.rules if clinic.during_session else []):
         path = f"clinic.during_session.rules[{index}].then"
-        devices = next((planned for planned in plan if planned.device is not None), None)
+        devices = next((planned for planned in plan if planned.device or planned.atomiser), None)
         if rule.then.rate is not None and devices is not None:
-            found = f"rate {rule.then.rate.text} in a course with devices ({devices.phase})"
+            found = f"rate {rule.then.rate.text} in a course with devices or sprays ({devices.phase})"
             problems.append(Problem(found, "stop or {pause: 10 min}: a device has no rate", path=f"{path}.rate"))
     return problems
 
@@ -83,11 +83,12 @@ def _ladder(clinic: Clinic, plan: Sequence[PlannedSession]) -> list[Problem]:
         expected = "one of the planned doses of the course on every rung, so that a step has a place to start from"
         if len(planned.parts) > 1:
             return [Problem(f"{planned.phase}, of {len(planned.parts)} parts", expected, path="clinic.ladder")]
-        same = planned.dose.unit.dimensions == clinic.ladder[0].unit.dimensions
-        if not same or not any(abs(rung - planned.dose.value) <= 1e-9 * rung for rung in rungs):
-            listed = ", ".join(rung.text for rung in clinic.ladder)
-            found = f"{planned.dose.text} in {planned.phase}, which is none of {listed}"
-            return [Problem(found, "a ladder that has every planned dose", path="clinic.ladder")]
+        for dose in (planned.dose, *(band.dose for band in planned.parts[0].when)):
+            same = dose.unit.dimensions == clinic.ladder[0].unit.dimensions
+            if not same or not any(abs(rung - dose.value) <= 1e-9 * rung for rung in rungs):
+                listed = ", ".join(rung.text for rung in clinic.ladder)
+                found = f"{dose.text} in {planned.phase}, which is none of {listed}"
+                return [Problem(found, "a ladder that has every planned dose", path="clinic.ladder")]
     return []
 
 

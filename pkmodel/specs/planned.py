@@ -86,6 +86,14 @@ class PlannedSession:
         return self.atomiser.per_spray if self.atomiser is not None else None
 
     @property
+    def counted(self) -> bool:
+        """Whether patients get different numbers of devices or sprays."""
+        limits = self.limits
+        several = (limits.max_per_kg, limits.max_session, limits.max_day, limits.max_course)
+        nasal = self.device is not None or self.atomiser is not None
+        return nasal and (self.parts[0].fixed is None or any(cap is not None for cap in several))
+
+    @property
     def last_device(self) -> float:
         """Hours from the start to the last device or spray as planned (0 where the dose depends on the patient)."""
         fixed = self.parts[0].fixed
@@ -104,7 +112,7 @@ class PlannedSession:
     @property
     def end(self) -> float:
         """When the session ends as planned, h from the start of the course."""
-        return self.start + max(self.over, self.last_device)
+        return self.start + self.lasts
 
     @property
     def day(self) -> str:

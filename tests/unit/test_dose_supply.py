@@ -325,3 +325,34 @@ def test_a_single_patient_is_told_that_nothing_was_drawn() -> None:
     peaks = several.level().max(axis=1)
     assert np.unique(peaks).size == 4
     assert abs(peaks / alone.level().max() - 1.0).max() < 0.5
+
+
+@pytest.mark.parametrize(
+    ("model", "head"),
+    [
+        ("esketamine_perezruixo2021", {"drug": "esketamine", "device": {"strength": "28 mg", "rest": "5 min"}}),
+        ("ketamine_intranasal", {"atomiser": ATOMISER}),
+    ],
+)
+def test_devices_of_others_change_no_bit(model: str, head: dict[str, Any]) -> None:
+    """A patient who gets two devices has the same levels beside one who gets four; what passes by ends no step."""
+    limits = {"max_single": "56 mg" if "atomiser" in head else "112 mg"}
+    limits |= {"round_to": "device"} if "device" in head else {}
+    phase = {"dose": "0.8 mg/kg", "sessions": {"days": [1, 3]}}
+    spec = protocol(phase, **{**NASAL, **head}, dose_limits=limits)
+    weights = [40.0, 60.0, 95.0, 140.0, 30.0, 66.0, 71.0, 88.0, 54.0]
+    size = len(weights)
+    known = {"ancestry": np.zeros(size), "cyp2b6_activity": np.ones(size), "hepatic_impairment": np.zeros(size)}
+    people = {**known, "weight": np.array(weights), "age": np.full(size, 40.0)}
+
+    def figures(which: slice) -> np.ndarray[Any, Any]:
+        chosen = {name: values[which] for name, values in people.items()}
+        found = pk.simulate(spec, model, Population(0, len(chosen["weight"]), chosen))
+        table = found.sessions()
+        first = table[table["output"] == found.model.parent]
+        return first[["peak", "auc", "trough"]].to_numpy().reshape(2, -1, 3)
+
+    whole = figures(slice(None))
+    assert np.unique(whole[0, :, 0]).size >= 4
+    for which in (slice(0, 2), slice(2, 5), slice(4, 9)):
+        assert (figures(which) == whole[:, which]).all()
