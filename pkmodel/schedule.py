@@ -85,6 +85,12 @@ class EventList:
         self._ports = {} if ports is None else ports
         self._alike = True
         self._own = False
+        self._begins: set[int] = set()
+
+    def begin(self, time: Floats) -> None:
+        """The run begins at ``time`` (n,), h, whether or not a patient gets something there."""
+        self._begins.add(len(self._kind))
+        self.add(time, JUMP, 0, np.zeros(self.size))
 
     def bolus(self, time: Floats | float, compartment: int, amount: Floats) -> None:
         """``amount`` (n,) mg into a compartment at ``time`` (n,) or one for all."""
@@ -168,6 +174,7 @@ class EventList:
         patient by must be none, or the bits of a patient would depend on who else is there.
         """
         passes = value == 0.0
+        passes[list(self._begins)] = False
         if not passes.any():
             return self._time
         time = np.stack([np.broadcast_to(time, (self.size,)) for time in self._time])

@@ -172,7 +172,7 @@ def _events(changes: Sequence[list[_Change]], end: float, span: Floats) -> Event
     """The changes of several subjects as arrays: the k-th of each in one layer, so that the order of each is kept."""
     events = EventList(span.size)
     start = end - span
-    events.bolus(start, 0, np.zeros(span.size))
+    events.begin(start)
     for layer in range(max(len(each) for each in changes)):
         slots: dict[tuple[int, int], tuple[Floats, Floats]] = {}
         for lane, each in enumerate(changes):

@@ -84,7 +84,7 @@ def block_levels(rates: Floats, patients: Sequence[Sequence[Dose]], time: Floats
     structure = structure_of((rates != 0.0).any(axis=0), np.empty(0, dtype=np.int64), events.port_compartment)
     on_grid, unit = grid_of(time) if grid else (np.zeros(time.size, dtype=bool), 1.0)
     found, scale = np.empty((len(rates), states.size, time.size)), np.ones((states.size, len(rates)))
-    kernel(structure, rates, np.zeros(rates.shape[:2]), events, time, on_grid, unit, states, scale, out=found)
+    kernel(structure, rates, np.zeros(rates.shape[:2]), events, time[:, None], on_grid, unit, states, scale, out=found)
     return found.transpose(0, 2, 1)
 
 
