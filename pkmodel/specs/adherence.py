@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from pkmodel.errors import InputError, Problem, nearest, one_of, shown
-from pkmodel.specs import fields
+from pkmodel.specs import fields, shapes
 from pkmodel.specs.loading import Spec
 
 
@@ -18,9 +19,23 @@ class LateSession(Spec):
     by: fields.Duration
 
 
-def _listed(value: object) -> object:
+def _listed(item: shapes.Schema) -> Callable[[object], object]:
     """A list is short for ``{listed: [...]}``."""
-    return {"listed": value} if isinstance(value, list) else value
+
+    @shapes.short_form({"type": "array", "items": item})
+    def read(value: object) -> object:
+        return {"listed": value} if isinstance(value, list) else value
+
+    return read
+
+
+_SESSION: shapes.Schema = {"type": "integer", "minimum": 1}
+_LATE_SESSION: shapes.Schema = {
+    "type": "object",
+    "properties": {"session": _SESSION, "by": shapes.quantity('a time, such as "30 min"')},
+    "required": ["session", "by"],
+    "additionalProperties": False,
+}
 
 
 class Missed(Spec):
@@ -69,6 +84,7 @@ class AfterMissed(Spec):
         return self
 
 
+@shapes.short_form(shapes.words(*_AFTER_MISSED))
 def _after_missed(value: object) -> object:
     if isinstance(value, str):
         if value not in _AFTER_MISSED:
@@ -81,8 +97,8 @@ def _after_missed(value: object) -> object:
 class Adherence(Spec):
     """Which sessions are missed or late: a list that holds for everybody, or chance with a ``seed`` of its own."""
 
-    missed: Annotated[Missed | None, BeforeValidator(_listed)] = None
-    late: Annotated[Late | None, BeforeValidator(_listed)] = None
+    missed: Annotated[Missed | None, BeforeValidator(_listed(_SESSION))] = None
+    late: Annotated[Late | None, BeforeValidator(_listed(_LATE_SESSION))] = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     after_missed: Annotated[AfterMissed, BeforeValidator(_after_missed)] = AfterMissed(do="continue")
     after_late: Literal["keep", "shift"] = "keep"

@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, PlainValidator, model_validator
 
 from pkmodel import units
 from pkmodel.errors import InputError, Problem, nearest, one_of, shown
-from pkmodel.specs import fields
+from pkmodel.specs import fields, shapes
 from pkmodel.specs.dose import Dose
 from pkmodel.specs.loading import Spec
 from pkmodel.specs.scenario import WITH_THRESHOLD, MetricField, is_level
@@ -100,6 +100,7 @@ class Condition(Spec):
 def _word(*legal: str, forms: str) -> Callable[[object], object]:
     """``then: stop`` is short for ``then: {do: stop}``."""
 
+    @shapes.short_form(shapes.words(*legal))
     def read(value: object) -> object:
         if isinstance(value, str):
             if value not in legal:
@@ -186,8 +187,10 @@ _SIGNED = re.compile(r"([+-])\s*(.+)", re.DOTALL)
 
 
 def _change(read: Callable[[object], Quantity], example: str) -> Callable[[object], Change]:
+    expected = f"a change with its sign, such as {example}"
+
+    @shapes.takes(shapes.quantity(f"{expected}; or what it is set to", signed=True))
     def parse(value: object) -> Change:
-        expected = f"a change with its sign, such as {example}"
         match = _SIGNED.fullmatch(value.strip()) if isinstance(value, str) else None
         if match is None:
             if isinstance(value, str) and value.strip().endswith("%"):

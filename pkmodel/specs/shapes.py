@@ -54,7 +54,7 @@ def quantity(description: str, *, plain: bool = False, signed: bool = False) -> 
     ``plain`` where the unit may be left out (and the number be a number), ``signed`` where it may be below 0. The
     example is the first quoted part of the description.
     """
-    pattern = (r"^\s*[-+]?" if signed else r"^\s*\+?") + _NUMBER + ("" if plain else "[A-Za-z%µμ]")
+    pattern = (r"^\s*[-+]?\s*" if signed else r"^\s*\+?") + _NUMBER + ("" if plain else "[A-Za-z%µμ]")
     found: Schema = {"type": ["string", "number"] if plain else "string", "pattern": pattern}
     example = description.partition('"')[2].partition('"')[0]
     return {**found, "description": description} | ({"examples": [example]} if example else {})
