@@ -28,6 +28,7 @@ __all__ = [
     "count_levels",
     "figures",
     "grid_of",
+    "last_crossings",
     "levels",
     "methods",
     "sampled_figures",
@@ -70,6 +71,8 @@ class Numerics:
 
 #: The engine that the model needs.
 AUTO = Numerics()
+#: Room for the crossings of a threshold, to an interval; more are made where more are needed.
+_CROSSINGS = 2
 
 
 def methods(system: System, events: Events, until: float, numerics: Numerics = AUTO) -> NDArray[np.str_]:
@@ -184,3 +187,47 @@ def figures(
     else:
         exact.figures(system, events, boundary, observed, thresholds, stats, above, first)
     return stats, above, first
+
+
+def last_crossings(
+    system: System,
+    events: Events,
+    boundary: Floats,
+    observed: Ints,
+    thresholds: Floats,
+    numerics: Numerics = AUTO,
+) -> Floats:
+    """When (h) states last cross thresholds in each interval, upwards or downwards; minus infinity where they do not.
+
+    Found inside the steps of the solution; a jump is no crossing. Arguments as in :func:`figures`.
+
+    Returns
+    -------
+    (n, m, k, q) times. A crossing at a boundary belongs to the interval before it.
+    """
+    from pkmodel.core.kinds import N_STATS
+
+    size, (outputs, limits), intervals = system.rates.shape[0], thresholds.shape[:2], boundary.shape[0] - 1
+    stats = np.empty((size, intervals, outputs, N_STATS))
+    above, first = np.empty((size, intervals, outputs, limits)), np.empty((size, intervals, outputs, limits))
+    count = np.zeros((size, outputs, limits), dtype=np.int64)
+    room = _CROSSINGS * intervals
+    while True:
+        times = np.empty((size, outputs, limits, room))
+        filled = (stats, above, first, times, count)
+        if numerics.by_ode(system):
+            asked = (system, events, boundary, observed, thresholds, *filled[:3])
+            odes.figures(*asked, numerics.method, numerics.tolerance, times, count)
+        else:
+            exact.figures(system, events, boundary, observed, thresholds, *filled)
+        if count.max(initial=0) <= room:
+            break
+        room = int(count.max())
+    edges = np.broadcast_to(boundary, (intervals + 1, size))
+    found = np.full((size, intervals, outputs, limits), -np.inf)
+    for index in range(int(count.max(initial=0))):  # rising times, so that later ones replace earlier ones
+        who, output, limit = np.nonzero(count > index)
+        when = times[who, output, limit, index]
+        interval = (edges[:, who] < when).sum(axis=0) - 1
+        found[who, np.maximum(interval, 0), output, limit] = when
+    return found

@@ -14,7 +14,7 @@ from pkmodel import metrics
 from pkmodel.metrics import Figures, Request, Span
 from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.rule_checks import alike
-from pkmodel.specs.scenario import METRICS, Compare, Rule, ScenarioSpec, Window
+from pkmodel.specs.scenario import METRICS, UNITLESS, Compare, Rule, ScenarioSpec, Window
 
 Floats = NDArray[np.float64]
 Verdict = Literal["met", "broken", "undecided"]
@@ -192,7 +192,7 @@ def keeps(
     """
     request = request_of(rule, model)
     # In hours where it is a time: times and areas have the hour as their base unit.
-    limit = rule.limit.value / (1.0 if METRICS[rule.metric] == "time" else model.factor_of(request.output))
+    limit = rule.limit.value / (1.0 if METRICS[rule.metric] in UNITLESS else model.factor_of(request.output))
     found = {}
     for label, spans in spans_of(rule.window, n_sessions).items():
         values = np.stack([evaluate(figures[request.output], span, request) for span in spans])

@@ -139,20 +139,42 @@ class Course:
         stats = np.empty((size, intervals, seen, N_STATS))
         above, first = np.empty((size, intervals, seen, limits)), np.empty((size, intervals, seen, limits))
         scale = np.empty((len(self.occasions[0].network.output_names), intervals, size))
+        for occasion, edges, own, mine in self._pieces(bounds):
+            net = occasion.network
+            part = engine.figures(occasion.system, occasion.events, edges, *observe(net), self.numerics)
+            for whole, piece in zip((stats, above, first), part, strict=True):
+                whole[:, own][mine.T] = piece[mine.T]
+            scale[:, own] = np.where(mine, net.output_scale[:, None, :], scale[:, own])
+        return stats, above, first, scale
+
+    def last_crossings(
+        self, bounds: Boundaries, observe: Callable[[Network], tuple[NDArray[np.int64], Floats]]
+    ) -> Floats:
+        """When (h) states last cross thresholds in each interval (n, m, k, q), as :func:`pkmodel.engine.last_crossings`
+        has it; ``observe`` as in :meth:`figures`.
+        """
+        net = self.occasions[0].network
+        seen, limits, _ = observe(net)[1].shape
+        found = np.full((net.size, bounds.time.shape[0] - 1, seen, limits), -np.inf)
+        for occasion, edges, own, mine in self._pieces(bounds):
+            asked = observe(occasion.network)
+            part = engine.last_crossings(occasion.system, occasion.events, edges, *asked, self.numerics)
+            found[:, own][mine.T] = part[mine.T]
+        return found
+
+    def _pieces(self, bounds: Boundaries) -> Iterator[tuple[Occasion, Floats, slice, NDArray[np.bool_]]]:
+        """Each occasion with its boundaries, which intervals they make, and whose of those are its own (m, n)."""
+        size, intervals = self.occasions[0].network.size, bounds.time.shape[0] - 1
         for index, occasion in enumerate(self.occasions):
-            net, final = occasion.network, index + 1 == len(self.occasions)
+            final = index + 1 == len(self.occasions)
             begins = bounds.position["start", index] if index else np.zeros(1, dtype=np.int64)
             ends = np.full(1, intervals) if final else bounds.position["start", index + 1]
             low, high = int(begins.min()), int(ends.max())
             # Intervals of other occasions, where patients differ in the order of their boundaries, shrink to nothing.
             edges = np.clip(bounds.time[low : high + 1], occasion.start if index else -np.inf, occasion.end)
-            part = engine.figures(occasion.system, occasion.events, edges, *observe(net), self.numerics)
             number = np.arange(low, high)[:, None]
             mine = np.broadcast_to((number >= begins) & (number < ends), (high - low, size))
-            for whole, piece in zip((stats, above, first), part, strict=True):
-                whole[:, low:high][mine.T] = piece[mine.T]
-            scale[:, low:high] = np.where(mine, net.output_scale[:, None, :], scale[:, low:high])
-        return stats, above, first, scale
+            yield occasion, edges, slice(low, high), mine
 
     def methods(self, until: float) -> NDArray[np.str_]:
         """What integrates each patient (n,) up to ``until`` (h): the stiff solver where it does in any occasion."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -272,13 +272,18 @@ def course_figures(
     numerics: Numerics = AUTO,
     effects: Sequence[str] = (),
     course: Course | None = None,
+    settling: Collection[str] = (),
+    interval: bool = False,
 ) -> dict[str, Figures]:
     """Exact figures of every output, and of these effects, over the intervals of a course, by name.
 
     ``thresholds`` are levels in the unit of the output or effect they belong to. Each effect must follow one state.
-    ``course`` is that of patients whose parameters differ between occasions.
+    ``course`` is that of patients whose parameters differ between occasions. ``settling`` names the outputs and effects
+    whose last crossings are wanted too (``time_until_below``); ``interval`` cuts at the end of every dosing interval
+    (``accumulation_ratio``).
     """
-    bounds = metrics.boundaries(plan, moments=moments, between=between, spans=spans, last=last)
+    bounds = metrics.boundaries(plan, moments=moments, between=between, spans=spans, interval=interval, last=last)
+    doses = plan.doses if interval else None
     followed = {name: effect_figures.follow(net, name) for name in effects}
     wanted = {name: tuple(dict.fromkeys((thresholds or {}).get(name, ()))) for name in (*net.output_names, *followed)}
     deepest = max((len(limits) for limits in wanted.values()), default=0)
@@ -301,6 +306,17 @@ def course_figures(
     else:
         effect_figures.refuse_changing(course, effects)
         stats, above, first, scales = course.figures(bounds, observe)
+    latest: Floats | None = None
+    if settling and course is None:
+        latest = engine.last_crossings(net.system, plan.events, bounds.time, *observe(net), numerics)
+    elif settling and course is not None:
+        latest = course.last_crossings(bounds, observe)
+
+    def settled(name: str, index: int) -> Floats | None:
+        if latest is None or name not in settling:
+            return None
+        return latest[:, :, index, : len(wanted[name])].transpose(2, 1, 0)
+
     found = {}
     for index, name in enumerate(net.output_names):
         scale = scales[index]
@@ -320,9 +336,12 @@ def course_figures(
             time_above=above[:, :, index].transpose(2, 1, 0),
             first_crossing=first[:, :, index].transpose(2, 1, 0),
             moments=tuple(moments),
+            last_crossing=settled(name, index),
+            doses=doses,
         )
     for index, (name, effect) in enumerate(followed.items(), len(net.output_names)):
         over, since = (part[:, :, index, : len(wanted[name])].transpose(2, 1, 0) for part in (above, first))
         seen = stats[:, :, index].transpose(2, 1, 0)
-        found[name] = effect.figures(bounds, plan.starts, seen, over, since, wanted[name], tuple(moments))
+        followed_one = effect.figures(bounds, plan.starts, seen, over, since, wanted[name], tuple(moments))
+        found[name] = replace(followed_one, last_crossing=settled(name, index), doses=doses)
     return found

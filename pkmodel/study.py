@@ -230,6 +230,8 @@ def _run_case(
         numerics=numerics,
         effects=tuple(dict.fromkeys(item.output for item in case.requests if item.output in net.effects)),
         course=course,
+        settling={request.output for request in case.requests if request.metric == "time_until_below"},
+        interval=any(request.metric == "accumulation_ratio" for request in case.requests),
     )
     assay = None
     if scenario.spec.variability.residual:

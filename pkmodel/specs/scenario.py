@@ -28,11 +28,17 @@ METRICS: dict[str, str] = {
     "level_at": "concentration",
     "lowest": "concentration",
     "time_below": "time",
+    "time_until_below": "time",
+    "average": "concentration",
+    "fluctuation": "number",
+    "accumulation_ratio": "number",
 }
-ALIASES = {"cmax": "peak", "tmax": "time_of_peak"}
-WITH_THRESHOLD = ("time_above", "time_below", "first_crossing")
+ALIASES = {"cmax": "peak", "tmax": "time_of_peak", "cavg": "average"}
+WITH_THRESHOLD = ("time_above", "time_below", "first_crossing", "time_until_below")
 #: Metrics that belong to a session and have no meaning over a course or between sessions.
-OF_SESSION = ("trough", "level_at")
+OF_SESSION = ("trough", "level_at", "fluctuation", "accumulation_ratio")
+#: Kinds of metrics that are not counted in the unit of their output.
+UNITLESS = ("time", "number")
 
 
 def metric_name(value: object) -> str:
@@ -186,7 +192,7 @@ class Rule(Spec):
         kind = METRICS[self.metric]
         side = "at_most" if self.at_most is not None else "at_least"
         unit, description = units.KINDS[kind]
-        if kind != "time" and not is_level(self.output):
+        if kind not in UNITLESS and not is_level(self.output):
             pass  # its unit is that of the model's output or effect: specs.rule_checks
         elif self.limit.unit.dimensions != units.parse_unit(unit).dimensions:
             bare = "" if self.limit.unit.text else " without a unit"
