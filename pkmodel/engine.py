@@ -28,10 +28,10 @@ __all__ = [
     "count_levels",
     "figures",
     "grid_of",
-    "last_crossings",
     "levels",
     "methods",
     "sampled_figures",
+    "settling_figures",
 ]
 
 ENGINES = ("auto", "propagator", "ode")
@@ -189,21 +189,18 @@ def figures(
     return stats, above, first
 
 
-def last_crossings(
+def settling_figures(
     system: System,
     events: Events,
     boundary: Floats,
     observed: Ints,
     thresholds: Floats,
     numerics: Numerics = AUTO,
-) -> Floats:
-    """When (h) states last cross thresholds in each interval, upwards or downwards; minus infinity where they do not.
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """The figures of :func:`figures`, and when (h) states last cross thresholds in each interval, up or down.
 
-    Found inside the steps of the solution; a jump is no crossing. Arguments as in :func:`figures`.
-
-    Returns
-    -------
-    (n, m, k, q) times. A crossing at a boundary belongs to the interval before it.
+    The times (n, m, k, q) are found inside the steps of the solution, and are minus infinity where nothing crosses; a
+    jump is no crossing. A crossing at a boundary belongs to the interval before it.
     """
     from pkmodel.core.kinds import N_STATS
 
@@ -230,4 +227,4 @@ def last_crossings(
         when = times[who, output, limit, index]
         interval = (edges[:, who] < when).sum(axis=0) - 1
         found[who, np.maximum(interval, 0), output, limit] = when
-    return found
+    return stats, above, first, found

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pkmodel import metrics
 from pkmodel.metrics import Figures, Request, Span
+from pkmodel.specs.asked import Asked
 from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.rule_checks import alike
 from pkmodel.specs.scenario import METRICS, UNITLESS, Compare, Rule, ScenarioSpec, Window
@@ -100,6 +101,14 @@ def request_of(rule: Rule, model: ModelSpec) -> Request:
     if rule.threshold is not None:
         threshold = rule.threshold.value / model.factor_of(name)
     return Request(rule.metric, name, threshold, rule.at)
+
+
+def requested(asked: Asked, model: ModelSpec) -> Request:
+    """A metric that is asked for, in the unit of the model's output or effect."""
+    name = model.observable(asked.output)
+    return Request(
+        asked.metric, name, None if asked.threshold is None else asked.threshold.value / model.factor_of(name)
+    )
 
 
 def requests_of(compare: Compare, rules: list[Rule], model: ModelSpec) -> list[Request]:

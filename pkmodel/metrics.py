@@ -298,7 +298,8 @@ def accumulation_ratio(figures: Figures, span: Span, request: Request) -> Floats
     def per_mg(session: int) -> Floats:
         found = figures.over(area, place["start", session], place["interval", session], np.sum, 0.0)
         mass = figures.doses[session]  # type: ignore[index]
-        return np.divide(found, mass, out=np.full_like(found, np.inf), where=mass > 0.0)
+        ratio: Floats = np.divide(found, mass, out=np.full_like(found, np.inf), where=mass > 0.0)
+        return ratio
 
     first, own = per_mg(0), per_mg(span.session - 1)
     usable = (first > 0.0) & np.isfinite(first)

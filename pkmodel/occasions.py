@@ -117,8 +117,11 @@ class Course:
             )
 
     def figures(
-        self, bounds: Boundaries, observe: Callable[[Network], tuple[NDArray[np.int64], Floats]]
-    ) -> tuple[Floats, Floats, Floats, Floats]:
+        self,
+        bounds: Boundaries,
+        observe: Callable[[Network], tuple[NDArray[np.int64], Floats]],
+        settling: bool = False,
+    ) -> tuple[Floats, Floats, Floats, Floats, Floats | None]:
         """Figures of states over the intervals of a course, and the scale that turns amounts of outputs into levels.
 
         The start of every session is a boundary, so that no interval lies in two occasions.
@@ -128,39 +131,29 @@ class Course:
         observe
             gives, for the network of an occasion, the states that are seen (k,), the same in every occasion, and the
             amounts (k, q, n) at which their thresholds stand.
+        settling
+            asks for the last crossings too.
 
         Returns
         -------
         ``stats`` (n, m, k, N_STATS), ``time_above`` and ``first_crossing`` (n, m, k, q) as
-        :func:`pkmodel.engine.figures` has them, and ``scale`` (outputs, m, n).
+        :func:`pkmodel.engine.figures` has them, ``scale`` (outputs, m, n), and the last crossings (n, m, k, q) of
+        :func:`pkmodel.engine.settling_figures` or None.
         """
         size, intervals = self.occasions[0].network.size, bounds.time.shape[0] - 1
         seen, limits, _ = observe(self.occasions[0].network)[1].shape
         stats = np.empty((size, intervals, seen, N_STATS))
         above, first = np.empty((size, intervals, seen, limits)), np.empty((size, intervals, seen, limits))
+        latest = np.full((size, intervals, seen, limits), -np.inf)
         scale = np.empty((len(self.occasions[0].network.output_names), intervals, size))
         for occasion, edges, own, mine in self._pieces(bounds):
             net = occasion.network
-            part = engine.figures(occasion.system, occasion.events, edges, *observe(net), self.numerics)
-            for whole, piece in zip((stats, above, first), part, strict=True):
+            compute = engine.settling_figures if settling else engine.figures
+            part = compute(occasion.system, occasion.events, edges, *observe(net), self.numerics)
+            for whole, piece in zip((stats, above, first, latest), part, strict=False):
                 whole[:, own][mine.T] = piece[mine.T]
             scale[:, own] = np.where(mine, net.output_scale[:, None, :], scale[:, own])
-        return stats, above, first, scale
-
-    def last_crossings(
-        self, bounds: Boundaries, observe: Callable[[Network], tuple[NDArray[np.int64], Floats]]
-    ) -> Floats:
-        """When (h) states last cross thresholds in each interval (n, m, k, q), as :func:`pkmodel.engine.last_crossings`
-        has it; ``observe`` as in :meth:`figures`.
-        """
-        net = self.occasions[0].network
-        seen, limits, _ = observe(net)[1].shape
-        found = np.full((net.size, bounds.time.shape[0] - 1, seen, limits), -np.inf)
-        for occasion, edges, own, mine in self._pieces(bounds):
-            asked = observe(occasion.network)
-            part = engine.last_crossings(occasion.system, occasion.events, edges, *asked, self.numerics)
-            found[:, own][mine.T] = part[mine.T]
-        return found
+        return stats, above, first, scale, latest if settling else None
 
     def _pieces(self, bounds: Boundaries) -> Iterator[tuple[Occasion, Floats, slice, NDArray[np.bool_]]]:
         """Each occasion with its boundaries, which intervals they make, and whose of those are its own (m, n)."""

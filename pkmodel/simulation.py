@@ -301,16 +301,15 @@ def course_figures(
             observed = np.append(observed, effect.state)
         return observed, limits
 
-    if course is None:
-        stats, above, first = engine.figures(net.system, plan.events, bounds.time, *observe(net), numerics)
+    latest: Floats | None = None
+    asked = (net.system, plan.events, bounds.time, *observe(net), numerics)
+    if course is None and settling:
+        stats, above, first, latest = engine.settling_figures(*asked)
+    elif course is None:
+        stats, above, first = engine.figures(*asked)
     else:
         effect_figures.refuse_changing(course, effects)
-        stats, above, first, scales = course.figures(bounds, observe)
-    latest: Floats | None = None
-    if settling and course is None:
-        latest = engine.last_crossings(net.system, plan.events, bounds.time, *observe(net), numerics)
-    elif settling and course is not None:
-        latest = course.last_crossings(bounds, observe)
+        stats, above, first, scales, latest = course.figures(bounds, observe, bool(settling))
 
     def settled(name: str, index: int) -> Floats | None:
         if latest is None or name not in settling:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel import cautions, effect_figures, engine, findings, metrics, occasions, population, simulation
+from pkmodel import cautions, effect_figures, engine, findings, metrics, occasions, population, simulation, supplies
 from pkmodel.cases import Case, cases_of
 from pkmodel.engine import AUTO, Numerics
 from pkmodel.errors import InputError, Problem
@@ -28,6 +28,7 @@ from pkmodel.outcome import CaseSums, Study
 from pkmodel.population import Population
 from pkmodel.schedule import Schedule
 from pkmodel.specs.library import Scenario
+from pkmodel.supplies import Taken
 
 Floats = NDArray[np.float64]
 
@@ -56,6 +57,8 @@ class CaseChunk:
     outside: list[str]
     answers: dict[Question, Floats] = field(default_factory=dict)
     """Where the arm runs on several models: what each patient has of every metric that is set side by side."""
+    taken: Taken | None = None
+    """What the course takes, where metrics are asked for besides those of rules."""
 
 
 @dataclass(frozen=True)
@@ -288,6 +291,7 @@ def _run_case(
             question: findings.answer(question.taken, [values[request, span] for span in several])
             for question, (request, several) in case.questions.items()
         },
+        taken=supplies.of(plan.sessions) if scenario.asked else None,
     )
 
 

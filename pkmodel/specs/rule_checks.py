@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from pkmodel import units
 from pkmodel.errors import InputError, Problem
+from pkmodel.specs.asked import Asked
 from pkmodel.specs.expressions import described
 from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.scenario import METRICS, UNITLESS, WITH_THRESHOLD, Compare, Rule
@@ -101,6 +102,19 @@ def rule_problems(rule: Rule, model: ModelSpec) -> list[Problem]:
     if rule.threshold is not None:
         found += _unit(model, name, "concentration", rule.threshold, "threshold")
     return found
+
+
+def asked_problems(asked: Asked, model: ModelSpec) -> list[Problem]:
+    """What does not fit between a metric that is asked for and a model."""
+    try:
+        name = model.observable(asked.output)
+    except InputError as error:
+        return list(error.problems)
+    if (refused := refusal(model, name, asked.metric)) is not None:
+        return [refused]
+    if asked.threshold is None:
+        return []
+    return _unit(model, name, "concentration", asked.threshold, "threshold")
 
 
 def compare_problems(compare: Compare, rules: Sequence[Rule], model: ModelSpec) -> list[Problem]:

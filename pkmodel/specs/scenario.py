@@ -287,7 +287,7 @@ class ScenarioSpec(Spec):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     variability: VariabilitySwitch = VariabilitySwitch()
     observe: Observe
-    rules: list[Rule] = Field(min_length=1)
+    rules: list[Rule] = []
     compare: Compare | None = None
     marks: list[Mark] = []
     source: Annotated[fields.Citation | None, BeforeValidator(fields.text_as_citation)] = None
@@ -310,6 +310,8 @@ class ScenarioSpec(Spec):
         for index, name in enumerate(self.effects):
             if name in self.effects[:index]:
                 problems.append(Problem(f"{name} a second time", "each effect once", path=f"effects[{index}]"))
+        if not self.rules and self.compare is None:
+            problems.append(Problem("nothing to judge", "at least one rule, or compare", path="rules"))
         seen: set[str] = set()
         for index, rule in enumerate(self.rules):
             if rule.id in seen:
