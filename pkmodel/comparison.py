@@ -24,7 +24,7 @@ from pkmodel.side_by_side import Collected, Measure, Row, Side, Values, over_ses
 from pkmodel.specs import defaults
 from pkmodel.specs.asked import Asked, Bound, bound
 from pkmodel.specs.covariance import factor
-from pkmodel.specs.library import Scenario, load_population, load_protocol, load_scenario
+from pkmodel.specs.library import Scenario, load_effect, load_population, load_protocol, load_scenario
 from pkmodel.specs.loading import find, is_path
 from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.protocol import ProtocolSpec
@@ -120,7 +120,10 @@ def prepare(
     if reference is not None and reference not in loaded:
         raise InputError(unknown_name("an arm", reference, loaded, where="--reference"))
     base = reference or next(iter(loaded))
-    group = defaults.group_of(load_population(population))
+    try:
+        group = defaults.group_of(load_population(population))
+    except InputError as error:
+        raise InputError([_placed(problem, "--population") for problem in error.problems]) from None
     chosen = []
     for arm, (_, protocol) in loaded.items():
         if arm in models:
@@ -128,15 +131,22 @@ def prepare(
         else:
             choice = defaults.model_for(protocol, group, arm=arm)
             chosen.append(Chosen(arm, choice.model, True, choice.why))
-    above = tuple(bound(text, "above", where="--threshold", effects=effects) for text in thresholds)
+    try:
+        known = [load_effect(source).id for source in effects]
+    except InputError as error:
+        raise InputError([_placed(problem, "--effect") for problem in error.problems]) from None
+    above = tuple(bound(text, "above", where="--threshold", effects=known) for text in thresholds)
     above = above or (defaults.THRESHOLD.bound,)
     until = Discharge(defaults.DISCHARGE.bound, defaults.DISCHARGE.evidence, defaults.DISCHARGE.why)
     if discharge is not None:
-        until = Discharge(bound(discharge, "below", where="--discharge", effects=effects), "as asked", "")
+        until = Discharge(bound(discharge, "below", where="--discharge", effects=known), "as asked", "")
     attached = [*effects]
-    for item in (*above, until.bound):
-        if not is_level(item.output) and item.output not in attached:
+    options = ["--effect"] * len(attached)
+    for item, option in (*((item, "--threshold") for item in above), (until.bound, "--discharge")):
+        if not is_level(item.output) and item.output not in known:
             attached.append(item.output)
+            known.append(item.output)
+            options.append(option)
     titles = [protocol.title for _, protocol in loaded.values()]
     tree: dict[str, Any] = {
         "title": " / ".join(loaded),
@@ -154,7 +164,7 @@ def prepare(
     try:
         scenario = load_scenario(tree)
     except InputError as error:
-        raise InputError([_placed(problem) for problem in error.problems]) from None
+        raise InputError([_placed(problem, effects=options) for problem in error.problems]) from None
     asked, notes = _asked(scenario, above, until.bound)
     named = {arm.name: arm.models[0].id for arm in scenario.arms}
     chosen = [replace(item, model=named[item.arm]) for item in chosen]
@@ -179,16 +189,21 @@ def _arms(protocols: Sequence[str]) -> dict[str, tuple[str, ProtocolSpec]]:
     return found
 
 
-def _placed(problem: Problem) -> Problem:
-    """A mistake of the scenario in memory where the user made it: in an option, or among the arms."""
+def _placed(problem: Problem, option: str = "", effects: Sequence[str] = ()) -> Problem:
+    """A mistake of the scenario in memory where the user made it: in an option, or among the arms.
+
+    ``effects`` are the options that brought each of its effects.
+    """
+    if option:
+        return problem if problem.where else problem.at(where=option)
     if problem.where != "<scenario>":
         return problem
     options = {"n": "--n", "seed": "--seed", "population": "--population"}
-    head = problem.path.split("[")[0]
+    head, _, rest = problem.path.partition("[")
     if head in options:
         return problem.at(where=options[head], path="")
     if head == "effects":
-        return problem.at(where="--effect", path="")
+        return problem.at(where=effects[int(rest.partition("]")[0])], path="")
     return problem.at(where="compare", path=problem.path.removeprefix("arms."))
 
 
@@ -241,6 +256,9 @@ class Comparison:
             measure: {arm: item.of(measure, _missing(measure)) for arm, item in self.collected.items()}
             for measure in sorted(every, key=lambda measure: _ORDER.index(measure.name))
         }
+        base, written = (measured[item] for item in _GIVEN)
+        if all(np.array_equal(written[arm].values, base[arm].values) for arm, _ in arms):  # type: ignore[arg-type]
+            del measured[_GIVEN[1]]  # no salt: the same line twice
         return side_by_side.rows(arms, measured, self.request.reference)
 
     @property
@@ -255,11 +273,13 @@ class Comparison:
             if model == base_model:
                 said.append(f"{arm}: the same model as {self.request.reference}, so the same patients in every respect")
                 continue
-            shared = [name for name in own if name in base]
-            apart = [f"{name} ({model})" for name in own if name not in base]
-            apart += [f"{name} ({base_model})" for name in base if name not in own]
-            words = f"share the draws of {', '.join(shared)}" if shared else "share no random effect by name"
-            said.append(f"{arm}: patients {words}; drawn apart: {', '.join(apart) or 'none'}")
+            shared = ", ".join(name for name in own if name in base)
+            apart = []
+            for named, mine, theirs in ((model, own, base), (base_model, base, own)):
+                if alone := ", ".join(name for name in mine if name not in theirs):
+                    apart.append(f"{alone} of {named}")
+            words = f"share the draws of {shared}" if shared else "share no random effect by name"
+            said.append(f"{arm}: patients {words}; drawn apart: {'; '.join(apart) or 'none'}")
         return said
 
     @property
@@ -331,8 +351,8 @@ def _collect(request: Request, case: Case, found: study.CaseChunk, into: Collect
     for how, of in _TOGETHER["time_until_below"]:
         into.add(Measure("clinic_hours", of=of), over_sessions(hours, how), "h")
     into.add(Measure("sessions"), (found.taken.given > 0.0).sum(axis=0).astype(np.float64), "")
-    into.add(Measure("given", of="whole course, as base"), found.taken.base, "mg")
-    into.add(Measure("given", of="whole course, as written"), found.taken.written, "mg")
+    into.add(_GIVEN[0], found.taken.base, "mg")
+    into.add(_GIVEN[1], found.taken.written, "mg")
     for name, measure in _SUPPLIES.items():
         if name in found.taken.totals:
             stated, unit = found.taken.sessions[name], supplies.STATED[name]
@@ -345,6 +365,7 @@ def _watched(drug: str, route: str) -> float:
     return observed.hours if observed is not None else 0.0
 
 
+_GIVEN = (Measure("given", of="whole course, as base"), Measure("given", of="whole course, as written"))
 _SUPPLIES = {name: Measure(name, of="whole course") for name in supplies.STATED}
 _ORDER = (
     *("peak", "auc", "time_above", "accumulation_ratio", "lowest", "sessions", "given"),
