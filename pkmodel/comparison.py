@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel import findings, metrics, side_by_side, study, supplies
+from pkmodel import findings, metrics, side_by_side, study, tally
 from pkmodel.cases import Case, cases_of
 from pkmodel.errors import InputError, Problem, unknown_name
 from pkmodel.outcome import Study
@@ -347,7 +347,7 @@ def _collect(request: Request, case: Case, found: study.CaseChunk, into: Collect
             into.add(measure, over_sessions(values, how), parts[0].unit)
     plan = case.arm.protocol.plan()
     watched = np.array([_watched(planned.drug, planned.route) for planned in plan])
-    hours = supplies.clinic_hours(found.taken, watched, until)
+    hours = tally.clinic_hours(found.taken, watched, until)
     for how, of in _TOGETHER["time_until_below"]:
         into.add(Measure("clinic_hours", of=of), over_sessions(hours, how), "h")
     into.add(Measure("sessions"), (found.taken.given > 0.0).sum(axis=0).astype(np.float64), "")
@@ -355,7 +355,7 @@ def _collect(request: Request, case: Case, found: study.CaseChunk, into: Collect
     into.add(_GIVEN[1], found.taken.written, "mg")
     for name, measure in _SUPPLIES.items():
         if name in found.taken.totals:
-            stated, unit = found.taken.sessions[name], supplies.STATED[name]
+            stated, unit = found.taken.sessions[name], tally.STATED[name]
             partly = f"stated in {stated} of {len(plan)} sessions" if stated < len(plan) and name != "devices" else ""
             into.add(measure, found.taken.totals[name], unit, partly)
 
@@ -366,14 +366,14 @@ def _watched(drug: str, route: str) -> float:
 
 
 _GIVEN = (Measure("given", of="whole course, as base"), Measure("given", of="whole course, as written"))
-_SUPPLIES = {name: Measure(name, of="whole course") for name in supplies.STATED}
+_SUPPLIES = {name: Measure(name, of="whole course") for name in tally.STATED}
 _ORDER = (
     *("peak", "auc", "time_above", "accumulation_ratio", "lowest", "sessions", "given"),
-    *supplies.STATED,
+    *tally.STATED,
     "clinic_hours",
 )
 
 
 def _missing(measure: Measure) -> Values:
     """What stands for a measure of which no session of an arm says anything."""
-    return Values(None, supplies.STATED.get(measure.name, ""), NONE_USED if measure.name == "devices" else NOT_STATED)
+    return Values(None, tally.STATED.get(measure.name, ""), NONE_USED if measure.name == "devices" else NOT_STATED)

@@ -43,7 +43,7 @@ class Schedule:
     @property
     def doses(self) -> Floats:
         """(s, n) mg given in each session, as the base."""
-        return np.stack([session.given * session.base for session in self.sessions])
+        return np.stack([session.given for session in self.sessions])
 
 
 @dataclass(frozen=True)

@@ -283,7 +283,7 @@ def course_figures(
     (``accumulation_ratio``).
     """
     bounds = metrics.boundaries(plan, moments=moments, between=between, spans=spans, interval=interval, last=last)
-    doses = plan.doses if interval else None
+    doses = np.stack([session.given * session.base for session in plan.sessions]) if interval else None
     followed = {name: effect_figures.follow(net, name) for name in effects}
     wanted = {name: tuple(dict.fromkeys((thresholds or {}).get(name, ()))) for name in (*net.output_names, *followed)}
     deepest = max((len(limits) for limits in wanted.values()), default=0)

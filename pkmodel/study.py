@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel import cautions, effect_figures, engine, findings, metrics, occasions, population, simulation, supplies
+from pkmodel import cautions, effect_figures, engine, findings, metrics, occasions, population, simulation, tally
 from pkmodel.cases import Case, cases_of
 from pkmodel.engine import AUTO, Numerics
 from pkmodel.errors import InputError, Problem
@@ -28,7 +28,7 @@ from pkmodel.outcome import CaseSums, Study
 from pkmodel.population import Population
 from pkmodel.schedule import Schedule
 from pkmodel.specs.library import Scenario
-from pkmodel.supplies import Taken
+from pkmodel.tally import Taken
 
 Floats = NDArray[np.float64]
 
@@ -291,7 +291,7 @@ def _run_case(
             question: findings.answer(question.taken, [values[request, span] for span in several])
             for question, (request, several) in case.questions.items()
         },
-        taken=supplies.of(plan.sessions) if scenario.asked else None,
+        taken=tally.of(plan.sessions) if scenario.asked else None,
     )
 
 

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 import pkmodel as pk
-from pkmodel import comparison, comparison_files, paired, report, side_by_side, supplies
+from pkmodel import comparison, comparison_files, paired, report, side_by_side, tally
 from pkmodel.errors import InputError
 from pkmodel.side_by_side import Measure, Values
 from pkmodel.specs import asked, defaults
@@ -89,7 +89,7 @@ def test_differences_and_ratios_of_pairs() -> None:
 
 @dataclass(frozen=True)
 class _Session:
-    """What supplies.py reads of a session."""
+    """What tally.py reads of a session."""
 
     given: np.ndarray
     end: np.ndarray
@@ -109,7 +109,7 @@ def test_what_a_course_takes() -> None:
         np.array([40.0, 50.0]), np.array([0.5, 0.5]), 0.867, used=np.array([100.0, 100.0]), vials=np.array([1, 1])
     )
     second = _Session(np.array([0.0, 56.0]), np.array([0.0, 0.1]), devices=np.array([0, 2]), used=np.array([0.0, 56.0]))
-    taken = supplies.of([first, second])  # type: ignore[list-item]
+    taken = tally.of([first, second])  # type: ignore[list-item]
     assert taken.base == pytest.approx([0.867 * 40.0, 0.867 * 50.0 + 56.0])
     assert taken.written.tolist() == [40.0, 106.0]
     assert {name: total.tolist() for name, total in taken.totals.items()} == {
@@ -119,10 +119,10 @@ def test_what_a_course_takes() -> None:
     }
     assert taken.sessions == {"used": 2, "vials": 1, "devices": 1}
     until = np.array([[0.2, 3.0], [7.0, np.inf]])
-    hours = supplies.clinic_hours(taken, np.array([0.0, 2.0]), until)
+    hours = tally.clinic_hours(taken, np.array([0.0, 2.0]), until)
     # The pump's end; the criterion; nothing given, so no visit; never below.
     assert hours.tolist() == [[0.5, 3.0], [0.0, np.inf]]
-    assert supplies.clinic_hours(taken, np.array([0.0, 2.0]), np.zeros((2, 2)))[1].tolist() == [0.0, 2.1]
+    assert tally.clinic_hours(taken, np.array([0.0, 2.0]), np.zeros((2, 2)))[1].tolist() == [0.0, 2.1]
 
 
 def test_rows_have_one_unit_and_say_what_is_missing() -> None:
