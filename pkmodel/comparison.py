@@ -252,14 +252,14 @@ class Comparison:
         arms = [(case.arm.name, case.model.id) for case in self.study.cases]
         every = dict.fromkeys(measure for item in self.collected.values() for measure in item.parts)
         every |= dict.fromkeys(_SUPPLIES.values())
-        measured = {
-            measure: {arm: item.of(measure, _missing(measure)) for arm, item in self.collected.items()}
-            for measure in sorted(every, key=lambda measure: _ORDER.index(measure.name))
-        }
-        base, written = (measured[item] for item in _GIVEN)
-        if all(np.array_equal(written[arm].values, base[arm].values) for arm, _ in arms):  # type: ignore[arg-type]
-            del measured[_GIVEN[1]]  # no salt: the same line twice
-        return side_by_side.rows(arms, measured, self.request.reference)
+        salts = {planned.salt for case in self.study.cases for planned in case.arm.protocol.plan()}
+        if salts == {"base"}:
+            del every[_GIVEN[1]]  # the same line twice
+        found = []
+        for measure in sorted(every, key=lambda measure: _ORDER.index(measure.name)):
+            of_arm = {arm: item.of(measure, _missing(measure)) for arm, item in self.collected.items()}
+            found.append(side_by_side.row(measure, arms, of_arm, self.request.reference))
+        return found
 
     @property
     def pairing(self) -> list[str]:

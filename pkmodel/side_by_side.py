@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -110,34 +110,29 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
-def rows(
-    arms: Sequence[tuple[str, str]], measured: Mapping[Measure, Mapping[str, Values]], reference: str
-) -> list[Row]:
-    """The rows of a comparison.
+def row(measure: Measure, arms: Sequence[tuple[str, str]], of_arm: Mapping[str, Values], reference: str) -> Row:
+    """A row of a comparison.
 
     Parameters
     ----------
     arms
         name and model of each arm, in order.
-    measured
-        for each measure what each arm has; patients are the same, in the same order, in all arms.
+    of_arm
+        what each arm has of the measure; patients are the same, in the same order, in all arms.
     """
-    found = []
-    for measure, of_arm in measured.items():
-        base = of_arm[reference]
-        known = [item.unit for item in (base, *of_arm.values()) if item.values is not None]
-        unit = known[0] if known else base.unit
-        cells = []
-        for arm, model in arms:
-            item = of_arm[arm]
-            values = None if item.values is None else item.values * units.ratio(item.unit, unit)
-            cell = _cell(arm, model, values, item.note)
-            if arm != reference and values is not None and base.values is not None:
-                pairs = paired.differences(values, base.values), paired.ratios(values, base.values)
-                cell = Cell(**{**vars(cell), "difference": paired.median(pairs[0]), "ratio": paired.median(pairs[1])})
-            cells.append(cell)
-        found.append(Row(measure, unit, tuple(cells)))
-    return found
+    base = of_arm[reference]
+    known = [item.unit for item in (base, *of_arm.values()) if item.values is not None]
+    unit = known[0] if known else base.unit
+    cells = []
+    for arm, model in arms:
+        item = of_arm[arm]
+        values = None if item.values is None else item.values * units.ratio(item.unit, unit)
+        cell = _cell(arm, model, values, item.note)
+        if arm != reference and values is not None and base.values is not None:
+            pairs = paired.differences(values, base.values), paired.ratios(values, base.values)
+            cell = replace(cell, difference=paired.median(pairs[0]), ratio=paired.median(pairs[1]))
+        cells.append(cell)
+    return Row(measure, unit, tuple(cells))
 
 
 def _cell(arm: str, model: str, values: Floats | None, note: str) -> Cell:

@@ -302,11 +302,12 @@ def course_figures(
         return observed, limits
 
     latest: Floats | None = None
-    asked = (net.system, plan.events, bounds.time, *observe(net), numerics)
     if course is None and settling:
-        stats, above, first, latest = engine.settling_figures(*asked)
+        stats, above, first, latest = engine.settling_figures(
+            net.system, plan.events, bounds.time, *observe(net), numerics
+        )
     elif course is None:
-        stats, above, first = engine.figures(*asked)
+        stats, above, first = engine.figures(net.system, plan.events, bounds.time, *observe(net), numerics)
     else:
         effect_figures.refuse_changing(course, effects)
         stats, above, first, scales, latest = course.figures(bounds, observe, bool(settling))
