@@ -51,8 +51,11 @@ class Measure:
     of: str = ""
 
     def __str__(self) -> str:
-        what = self.name.replace("_", " ") + (f" {self.condition}" if self.condition else "")
-        return what + (f" of {self.output}" if self.output else "") + (f", {self.of}" if self.of else "")
+        *threshold, last = self.condition.split(", ")
+        threshold += [last] if last != "illustrative" else []
+        what = " ".join(filter(None, [self.name.replace("_", " "), *threshold]))
+        what += (f" of {self.output}" if self.output else "") + (f", {self.of}" if self.of else "")
+        return what + (" (illustrative)" if last == "illustrative" else "")
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,10 @@ def _print(found: Comparison, folder: Path | None) -> None:
         f"for {drug} {route} not before {item.hours:g} h after the last dose ({item.evidence}: {item.source})"
         for (drug, route), item in defaults.OBSERVED.items()
     )
-    console.text(f"Clinic hours: from the start of a session until {told.bound} for good ({why}); {watched}.")
+    console.text(
+        f"Clinic hours: from the start of a session until {told.bound} for good ({why}), and not before its last dose; "
+        f"{watched}. No minimum was read for any other drug or route."
+    )
     if request.thresholds == (defaults.THRESHOLD.bound,):
         taken = defaults.THRESHOLD
         console.text(f"Time above {taken.bound.threshold.text}: {taken.evidence}, {taken.why}.")
@@ -202,7 +205,7 @@ def _table(rows: Sequence[dict[str, str]]) -> None:
 def _cell(cell: Cell) -> str:
     if cell.median is None or cell.p5 is None or cell.p95 is None:
         return cell.note
-    middle, low, high = (_number(value) for value in (cell.median, cell.p5, cell.p95))
+    middle, low, high = (_number(value, "never") for value in (cell.median, cell.p5, cell.p95))
     text = middle if low == high else f"{middle} ({low}-{high})"
     return f"{text}, {cell.note}" if cell.note else text
 
@@ -215,9 +218,9 @@ def _interval(of: Median) -> str:
     return middle if low == high == middle else f"{middle} ({low} to {high})"
 
 
-def _number(value: float) -> str:
+def _number(value: float, infinite: str = "infinite") -> str:
     if not math.isfinite(value):
-        return "never" if value > 0 else "-never"
+        return infinite if value > 0 else f"-{infinite}"
     if abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.3g}" if abs(value) >= 1e-3 or value == 0 else f"{value:.0e}"

@@ -265,6 +265,8 @@ def test_bits_do_not_depend_on_the_split() -> None:
         "time above 50 ng/mL of parent, whole course",
         "time above 20 % of dissociation_olofsen2022, mean session",
     }
+    taught = Measure("time_above", "heart_rate", "5 1/min, illustrative", "mean session")
+    assert str(taught) == "time above 5 1/min of heart_rate, mean session (illustrative)"
 
 
 def test_printed_page(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
