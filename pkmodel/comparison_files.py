@@ -7,8 +7,9 @@ from typing import Any
 
 from pkmodel import comparison, paired, report, side_by_side
 from pkmodel.cases import cases_of
-from pkmodel.comparison import Comparison, Request
+from pkmodel.comparison import Comparison
 from pkmodel.specs import defaults
+from pkmodel.specs.comparison import Request
 from pkmodel.study import Progress
 
 

@@ -62,9 +62,10 @@ def compare(
 
     An arm is called as its protocol. Without --model it runs on the default model of its drug and routes.
     """
-    from pkmodel import comparison, comparison_files
+    from pkmodel import comparison_files
+    from pkmodel.specs.comparison import prepare
 
-    request = comparison.prepare(
+    request = prepare(
         protocols,
         models=_models(model or []),
         population=population,

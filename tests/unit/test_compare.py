@@ -21,6 +21,7 @@ from pkmodel import comparison, comparison_files, paired, report, side_by_side, 
 from pkmodel.errors import InputError
 from pkmodel.side_by_side import Measure, Values
 from pkmodel.specs import asked, defaults
+from pkmodel.specs.comparison import prepare
 from pkmodel.specs.library import load_model, load_population, load_protocol, load_scenario
 from pkmodel.specs.loading import library
 from pkmodel.study import Chunk
@@ -171,7 +172,7 @@ def test_default_models_have_what_they_are_chosen_for() -> None:
 
 def test_patients_are_paired_across_models() -> None:
     """The same patient has the same eta of CL and V1 in both models, and so the same deviation of the parameters."""
-    request = comparison.prepare(["iv_single", "esketamine_iv_single"], n=60, seed=5)
+    request = prepare(["iv_single", "esketamine_iv_single"], n=60, seed=5)
     seen: list[Chunk] = []
     found = comparison.run(request, sink=seen.append, chunk=25)
     assert [case.model.id for case in found.study.cases] == ["ketamine_clements1981", "esketamine_otto2021"]
@@ -257,7 +258,7 @@ def test_files_hold_what_the_patients_have(command: Command, tmp_path: Path, mon
 
 def test_bits_do_not_depend_on_the_split() -> None:
     """The same rows for one chunk and for chunks of 7 on two threads."""
-    request = comparison.prepare(THREE[1:], n=30, thresholds=["50 ng/mL", "dissociation_olofsen2022 above 20 %"])
+    request = prepare(THREE[1:], n=30, thresholds=["50 ng/mL", "dissociation_olofsen2022 above 20 %"])
     once = comparison.run(request, chunk=30).rows
     again = comparison.run(request, jobs=2, chunk=7).rows
     assert once == again
@@ -362,7 +363,7 @@ def test_an_effect_of_ones_own(tmp_path: Path) -> None:
     )
     (tmp_path / "mine.yaml").write_text(text)
     file = str(tmp_path / "mine.yaml")
-    request = comparison.prepare(THREE[:2], n=10, effects=[file], discharge="mine below 3 %")
+    request = prepare(THREE[:2], n=10, effects=[file], discharge="mine below 3 %")
     found = comparison_files.run(request)
     assert "peak of mine, highest session" in {str(row.measure) for row in found.rows}
     assert asked.bound("mine below 3 %", "below", where="x", effects=["mine"]).output == "mine"
