@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-
-from pkmodel.dosing import GivenSession
 
 Floats = NDArray[np.float64]
 
@@ -21,6 +20,24 @@ STATED: dict[str, str] = {
     "devices": "",
     "sprays": "",
 }
+
+
+class Session(Protocol):
+    """A session as it is given, of which this module reads per patient (n,): mg ``given``, and its ``end`` in h.
+
+    And, where it has them, what :data:`STATED` names, each None where the protocol does not say.
+    """
+
+    @property
+    def given(self) -> Floats: ...
+
+    @property
+    def end(self) -> Floats: ...
+
+    @property
+    def base(self) -> float:
+        """Mass of base in one mass of what is given."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -46,7 +63,7 @@ class Taken:
         return whole
 
 
-def of(sessions: Sequence[GivenSession]) -> Taken:
+def of(sessions: Sequence[Session]) -> Taken:
     """What the sessions of a course take."""
     totals: dict[str, Floats] = {}
     stated: dict[str, int] = {}

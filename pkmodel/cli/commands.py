@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pkmodel import console
-from pkmodel.cli import effects, library, several
+from pkmodel.cli import effects, library, running, several
 from pkmodel.cli.compare import compare
 from pkmodel.cli.files import whole
 from pkmodel.cli.options import Age, Ancestry, Cyp2b6, Drug, Height, JsonFlag, Sex, Weight, patient_of
-from pkmodel.cli.running import Progress, cores, out_path
 from pkmodel.cli.verify import verify
 from pkmodel.console import NOT_FOR_CARE
 from pkmodel.errors import InputError, Problem
@@ -92,12 +91,12 @@ def run(
     loaded = load_scenario(scenario).with_options(n=n, seed=seed)
     if model:
         loaded = loaded.with_models(model)
-    folder = out_path(output) or Path("results") / loaded.id
-    with Progress(loaded.spec.n, quiet=as_json) as advance:
+    folder = running.out_path(output) or Path("results") / loaded.id
+    with running.Progress(loaded.spec.n, quiet=as_json) as advance:
         study = report.run(
             loaded,
             folder,
-            jobs=jobs if jobs is not None else cores(),
+            jobs=jobs if jobs is not None else running.cores(),
             strict=strict,
             all_metrics=metrics is Metrics.all,
             numerics=Numerics(engine=engine.value, tolerance=tolerance),
@@ -138,7 +137,7 @@ def simulate(
     from pkmodel.engine import Numerics
     from pkmodel.specs.library import load_model, load_protocol
 
-    file = out_path(output)
+    file = running.out_path(output)
     if file is not None and file.suffix not in (".csv", ".parquet", ".png"):
         raise InputError(Problem(str(file), "a file name that ends in .csv, .parquet or .png", "--out"))
     patient = patient_of(weight, age, height, sex, ancestry, cyp2b6_activity)

@@ -109,7 +109,7 @@ def test_what_a_course_takes() -> None:
         np.array([40.0, 50.0]), np.array([0.5, 0.5]), 0.867, used=np.array([100.0, 100.0]), vials=np.array([1, 1])
     )
     second = _Session(np.array([0.0, 56.0]), np.array([0.0, 0.1]), devices=np.array([0, 2]), used=np.array([0.0, 56.0]))
-    taken = tally.of([first, second])  # type: ignore[list-item]
+    taken = tally.of([first, second])
     assert taken.base == pytest.approx([0.867 * 40.0, 0.867 * 50.0 + 56.0])
     assert taken.written.tolist() == [40.0, 106.0]
     assert {name: total.tolist() for name, total in taken.totals.items()} == {
