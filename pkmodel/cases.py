@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pkmodel import cautions, findings, measurement, metrics
+from pkmodel.engine import Grid, grid_of
 from pkmodel.findings import Question
 from pkmodel.metrics import Request, Span
 from pkmodel.population import Population
+from pkmodel.schedule import Schedule
 from pkmodel.specs.library import Arm, Scenario, drug_fraction
 from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.rule_checks import offered
@@ -28,7 +30,7 @@ class Case:
     model: ModelSpec
     fraction: float
     warnings: tuple[str, ...]
-    """Of the drug that is given: a sentence each."""
+    """Of the drug that is given, and of how: a sentence each."""
     outside: tuple[str, ...]
     """How the course leaves what the model is valid for, which --strict refuses: a sentence each."""
     requests: dict[Request, list[Span]]
@@ -39,6 +41,11 @@ class Case:
     last_window: float
     questions: dict[Question, tuple[Request, list[Span]]]
     """What this model is set beside others in; empty where its arm runs on one model."""
+
+    @property
+    def starts(self) -> Floats:
+        """(s,) when the sessions begin as planned, h from the start of the course."""
+        return np.array([planned.start for planned in self.arm.protocol.plan()])
 
     @property
     def n_sessions(self) -> int:
@@ -90,7 +97,7 @@ def cases_of(scenario: Scenario, *, all_metrics: bool = False) -> list[Case]:
                     arm=arm,
                     model=model,
                     fraction=fraction,
-                    warnings=tuple(warnings),
+                    warnings=(*warnings, *cautions.of_giving(arm.protocol, model)),
                     outside=_course_warnings(arm, model),
                     requests=requests,
                     compared=tuple(compared),
@@ -101,6 +108,21 @@ def cases_of(scenario: Scenario, *, all_metrics: bool = False) -> list[Case]:
                 )
             )
     return found
+
+
+def own_times(case: Case, plan: Schedule) -> tuple[Floats, Grid | None]:
+    """The grid of the bands, (t,), or (t, n) where sessions begin at a time of each patient's own; and its steps.
+
+    Where a session is earlier than planned, what is left of the grid of the one before stands at its start.
+    """
+    if plan.starts.shape[1] == 1 and np.array_equal(plan.starts[:, 0], case.starts):
+        return case.times, None
+    session = case.session_of - 1
+    own = plan.starts[session] + (case.times - case.starts[session])[:, None]
+    following = np.concatenate([plan.starts[1:], np.full((1, plan.starts.shape[1]), np.inf)])[session]
+    cut = own > following
+    times = np.ascontiguousarray(np.where(cut, following, own))
+    return times, None if cut.any() else grid_of(case.times)
 
 
 def _course_warnings(arm: Arm, model: ModelSpec) -> tuple[str, ...]:

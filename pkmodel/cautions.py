@@ -100,6 +100,28 @@ def of_model(model: ModelSpec, people: Mapping[str, int]) -> list[str]:
     return said
 
 
+def of_giving(protocol: ProtocolSpec, model: ModelSpec, *, drawn: bool = True) -> list[str]:
+    """What is left out of how doses are given: run-off that the model has no path for, sprays that are not drawn."""
+    said = []
+    for planned in protocol.plan():
+        atomiser = planned.atomiser
+        if atomiser is not None and any(map(atomiser.run_off, range(1, atomiser.most_sprays + 1))):
+            route = model.routes.get(planned.route)  # type: ignore[call-overload]  # one that the model may not have
+            if route is not None and all(way.swallowed is None for way in route.paths):
+                assert atomiser.absorbed is not None
+                said.append(
+                    f"what is above {atomiser.absorbed.text} in a nostril runs down the throat and is lost: {model.id} "
+                    "has no path for what is swallowed"
+                )
+        delivered = getattr(planned.device or atomiser, "delivered", None)
+        if delivered is not None and not drawn:
+            said.append(
+                f"what a spray delivers varies by {delivered.cv.text}, which was not drawn: every spray delivers what "
+                "it should; run a scenario to see it vary"
+            )
+    return list(dict.fromkeys(said))
+
+
 def _by_site(models: Iterable[ModelSpec]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {"arterial": [], "venous": []}
     for model in models:

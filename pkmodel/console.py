@@ -13,6 +13,8 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
+from pkmodel.units import clock
+
 if TYPE_CHECKING:
     from pkmodel.outcome import Study
     from pkmodel.simulation import Result
@@ -88,6 +90,17 @@ def described(rule: Rule) -> str:
     return f"{what} {'at most' if rule.upper else 'at least'} {rule.limit.text}"
 
 
+def decided(acts: Sequence[dict[str, Any]]) -> None:
+    """Print what a clinic decided for one patient."""
+    if not acts:
+        text("The clinic changed nothing.")
+        return
+    text("What was decided on the day:", bold=True)
+    for act in acts:
+        seen = f" ({act['seen']})" if act["seen"] else ""
+        text(f"session {act['session']}, at {clock(act['time_h'])}, {act['stage']}: {act['act']}{seen}", indent=2)
+
+
 def study(found: Study, folder: Path) -> None:
     """Print what a run found, what it rests on, and where its files are."""
     spec = found.scenario.spec
@@ -97,6 +110,7 @@ def study(found: Study, folder: Path) -> None:
     _findings(found)
     _between_models(found)
     _uncertainty(found)
+    _clinics(found)
     text(f"n = {found.n:,} virtual patients, seed {spec.seed}. Intervals hold simulation error only.")
     for case in {case.model.id: case for case in found.cases}.values():
         text(f"Model {case.model.id}: evidence {case.model.evidence}. {case.model.source.citation}")
@@ -142,6 +156,22 @@ def _findings(found: Study) -> None:
                     line = f"{escape(arm)}: [{_COLOURS.get(joint.verdict, 'yellow')}]{escape(joint.sentence)}[/]"
                     out.print(Padding(line, (0, 0, 0, 2)))
             first = False
+
+
+def _clinics(found: Study) -> None:
+    """What clinics did over the whole course, a line per arm and model."""
+    for case, sums in zip(found.cases, found.sums, strict=True):
+        if not sums.acts:
+            continue
+        sessions = case.n_sessions
+        total: dict[str, int] = {}
+        for (_, stage, act), count in sums.acts.items():
+            name = act if stage == "session" else f"{stage} {act.partition('. ')[2]}"
+            total[name] = total.get(name, 0) + count
+        per = found.n * sessions
+        said = ", ".join(f"{name} {100 * count / per:.2g} %" for name, count in total.items() if count)
+        files = "clinic.csv has every session, ledger.parquet every check"
+        text(f"{case.arm.name}, of {sessions} sessions each: {said} ({files})")
 
 
 def _uncertainty(found: Study) -> None:

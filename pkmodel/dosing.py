@@ -1,233 +1,135 @@
 """What each patient gets in a session: every dosing rule resolved, with the reason of every adjustment.
 
-The order of a dose is: dosing weight (basis, then its cap), dose, caps, rounding, devices.
+The order of a dose is: dosing weight (basis, then its cap), dose (of the band that fits), floor, caps, rounding, what
+is left of the caps over a session, a day and the course, and what it is given with: devices, sprays, a pump, vials.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel.errors import InputError, Problem
-from pkmodel.specs.dose import HYDROCHLORIDE, WeightRule, per_weight
-from pkmodel.specs.planned import PlannedSession
-from pkmodel.specs.protocol import ProtocolSpec
-from pkmodel.units import clock
+from pkmodel import body, supply
+from pkmodel.body import covariate, dosing_weight
+from pkmodel.given import WHOLE, Adjustment, Before, GivenDose, GivenSession
+from pkmodel.limits import Limiter
+from pkmodel.specs.dose import is_rate, per_surface, per_weight
+from pkmodel.specs.planned import PlannedPart, PlannedSession
+from pkmodel.supply import Draw
+
+__all__ = [
+    "WHOLE",
+    "Adjustment",
+    "Before",
+    "GivenDose",
+    "GivenSession",
+    "covariate",
+    "dosing_weight",
+    "planned_levels",
+    "resolve",
+]
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
-#: Slack for a dose that is a whole number of steps but for the last bit.
-WHOLE = 1e-9
 
+def planned_levels(planned: PlannedSession, values: Mapping[str, Floats], size: int) -> tuple[Floats, ...]:
+    """The dose of every part (n,) as planned, in the base unit of its kind: that of the first band that fits.
 
-@dataclass(frozen=True)
-class GivenDose:
-    """One dose of a session: ``amount`` (n,) mg, from ``begins`` h after the session's start on, over ``over`` h.
-
-    It is given at once where ``over`` is 0. ``device`` says which of the session's devices it comes from (1, 2, ...),
-    as formulas of a model count them.
+    Raises InputError where a covariate of a band is missing.
     """
-
-    begins: Floats | float
-    over: Floats | float
-    amount: Floats
-    device: int = 1
-
-
-@dataclass(frozen=True)
-class Adjustment:
-    """Why ``whom`` (n,) of the patients get another dose than was asked: ``before`` and ``after`` (n,) in mg."""
-
-    reason: str
-    whom: Flags
-    before: Floats
-    after: Floats
-
-
-@dataclass(frozen=True)
-class GivenSession:
-    """A session as it is given, per patient (n,): doses in mg, every adjustment with its reason, times in h.
-
-    ``asked`` is what the protocol asks for at the dosing weight, ``given`` what comes of it, and ``doses`` how that is
-    given. ``devices`` is how many devices it takes (None: none are used). ``end`` is h from the start of the session
-    to the end of its last pump run, or its last device.
-    """
-
-    planned: PlannedSession
-    dosing_weight: Floats | None
-    asked: Floats
-    given: Floats
-    doses: tuple[GivenDose, ...]
-    adjustments: tuple[Adjustment, ...]
-    devices: Ints | None
-    end: Floats
-
-    @property
-    def base(self) -> float:
-        """Mass of base in one mass of what is given."""
-        return HYDROCHLORIDE if self.planned.salt == "hydrochloride" else 1.0
-
-    def adjusted(self, reason: str) -> Flags:
-        """Which patients (n,) were adjusted for this reason."""
-        flags = [item.whom for item in self.adjustments if item.reason == reason]
-        return np.any(flags, axis=0) if flags else np.zeros(self.given.size, dtype=bool)
+    levels = []
+    for part in planned.parts:
+        level = np.full(size, part.dose.value)
+        left: Flags | bool = True
+        for band in part.when:
+            if np.any(left):  # what only later bands need is not asked of those who are in an earlier one
+                whom = left & body.inside(band, values)
+                level = np.where(whom, band.dose.value, level)
+                left = left & ~whom
+        levels.append(level)
+    return tuple(levels)
 
 
 def resolve(
-    planned: PlannedSession, values: Mapping[str, Floats], size: int, levels: Sequence[Floats] | None = None
+    planned: PlannedSession,
+    values: Mapping[str, Floats],
+    size: int,
+    levels: Sequence[Floats] | None = None,
+    before: Before | None = None,
+    *,
+    seed: int | None = None,
+    first: int = 0,
 ) -> GivenSession:
-    """What each of ``size`` patients gets in a session: dosing weight, dose, caps, rounding, devices.
+    """What each of ``size`` patients gets in a session: dosing weight, dose, limits, and what it is given with.
 
     Parameters
     ----------
     values
         what is known of the patients, (n,) each.
     levels
-        the dose of every part (n,) in the base unit of the planned one (mg, or mg/kg), where it is not the planned
-        one: what a clinic decided.
+        the dose of every part (n,) in the base unit of the planned one (mg, mg/kg, mg/cm2, or one of them per h),
+        where it is not the planned one: what a clinic decided.
+    before
+        what was given before, for caps over a day and the course, as it stands at this session (:meth:`Before.on`).
+        None: nothing.
+    seed, first
+        the seed of what sprays deliver, and the number of the first patient; without a seed every spray delivers what
+        it should.
 
     Raises
     ------
     InputError
         where a covariate is missing or a dose cannot be given.
     """
-    limits = planned.limits
-    (level,) = levels if levels is not None else (np.full(size, planned.dose.value),)
+    levels = planned_levels(planned, values, size) if levels is None else levels
     weight: Floats | None = None
-    asked = level
-    if per_weight(planned.dose):
+    if any(per_weight(part.dose) for part in planned.parts):
         weight = dosing_weight(planned.weight, values)
-        asked = level * weight
-    adjustments: list[Adjustment] = []
-
-    def note(reason: str, before: Floats, after: Floats) -> Floats:
-        changed = np.abs(after - before) > WHOLE * before
-        if changed.any():
-            adjustments.append(Adjustment(reason, changed, before, after))
-        return after
-
-    ceiling = np.full(size, np.inf)
-    if limits.max_per_kg is not None:
-        ceiling = np.minimum(ceiling, limits.max_per_kg.value * covariate(values, "weight"))
-    if limits.max_single is not None:
-        ceiling = np.minimum(ceiling, limits.max_single.value)
-    dose = note("capped", asked, np.minimum(asked, ceiling))
-    if limits.round_to is not None:
-        before = dose
-        dose = _rounded(dose, limits.round_to.value, limits.round or "nearest")
-        over = dose > ceiling * (1 + WHOLE)  # rounding up never goes over a cap
-        dose = np.where(over, _rounded(before, limits.round_to.value, "down"), dose)
-        nothing = (dose == 0.0) & (before > 0.0)
-        if nothing.any():
-            least = before[np.argmax(nothing)]
-            found = f"{least:.4g} mg in session {planned.index}, which rounds to 0 mg"
-            expected = f"a dose that leaves something at round_to: {limits.round_to.text}"
-            raise InputError(Problem(found, expected, planned.place, "protocol"))
-        note("rounded", before, dose)
-    if planned.device is None:
-        whole = GivenDose(0.0, planned.over, dose)
-        end = np.full(size, planned.over)
-        return GivenSession(planned, weight, asked, dose, (whole,), tuple(adjustments), None, end)
-    strength, pause = planned.device.strength.value, planned.device.pause
-    count = dose / strength
-    devices = np.rint(count).astype(np.int64)
-    if (np.abs(count - devices) > WHOLE * np.maximum(count, 1.0)).any():
-        raise InputError(
-            Problem(f"{planned.dose.text} in session {planned.index}", "whole devices", planned.place, "protocol")
-        )
-    doses = tuple(
-        GivenDose((number - 1) * pause, 0.0, np.where(devices >= number, strength, 0.0), number)
-        for number in range(1, int(devices.max(initial=0)) + 1)
+    limiter = Limiter(planned, values, size, before)
+    asked: list[Floats] = []
+    parts: list[Floats] = []
+    for number, (part, level) in enumerate(zip(planned.parts, levels, strict=True), 1):
+        asked.append(_amount(part, level, weight, values))
+        parts.append(limiter.hold(asked[-1], number))
+    draw = None if seed is None else Draw(seed, first)
+    if planned.device is not None:
+        supplied = supply.by_devices(planned, planned.device, parts[0], draw)
+    elif planned.atomiser is not None:
+        supplied = supply.by_sprays(planned, planned.atomiser, parts[0], draw)
+    else:
+        supplied = supply.by_hand_or_pump(planned, parts, limiter)
+    return GivenSession(
+        planned,
+        weight,
+        _total(asked),
+        _total(parts),
+        supplied.doses,
+        tuple(limiter.adjustments),
+        supplied.devices,
+        supplied.end,
+        supplied.sprays,
+        supplied.volume,
+        supplied.vials,
+        supplied.used,
+        supplied.wasted,
+        supplied.pump_rate,
     )
-    end = np.maximum(devices - 1, 0) * pause
-    return GivenSession(planned, weight, asked, dose, doses, tuple(adjustments), devices, end)
 
 
-def _rounded(dose: Floats, step: float, how: str) -> Floats:
-    count = dose / step
-    if how == "down":
-        return np.floor(count * (1 + WHOLE)) * step
-    return (np.ceil(count * (1 - WHOLE)) if how == "up" else np.floor(count + 0.5)) * step
+def _amount(part: PlannedPart, level: Floats, weight: Floats | None, values: Mapping[str, Floats]) -> Floats:
+    """The mg (n,) that a dose of ``level`` comes to: per kilogram, per square metre, per time."""
+    amount = level
+    if per_weight(part.dose):
+        assert weight is not None
+        amount = amount * weight
+    elif per_surface(part.dose):
+        amount = amount * body.surface(values)
+    return amount * part.over if is_rate(part.dose) else amount
 
 
-def dosing_weight(rule: WeightRule, values: Mapping[str, Floats]) -> Floats:
-    """The weight (n,), kg, that a dose per kilogram counts with: basis, then cap; bands of BMI go before.
-
-    Raises InputError where height or sex is needed and unknown.
-    """
-    result = _capped(_basis(rule.basis, values), rule.cap)
-    for band in reversed(rule.when):
-        low, high = band.bmi
-        index = covariate(values, "weight") / covariate(values, "height") ** 2
-        inside = (index >= low) & (index < high)
-        result = np.where(inside, _capped(_basis(band.basis, values), band.cap or rule.cap), result)
-    return result
-
-
-def _capped(weight: Floats, cap: object) -> Floats:
-    return weight if cap is None else np.minimum(weight, cap.value)  # type: ignore[attr-defined]
-
-
-def _basis(basis: str, values: Mapping[str, Floats]) -> Floats:
-    """A body-size descriptor in kg.
-
-    ideal: Devine BJ. Drug Intell Clin Pharm 1974;8:650. adjusted: ideal + 0.4 (actual - ideal), Bauer LA, et al.
-    Eur J Clin Pharmacol 1983;24:643. lean and fat_free: Janmahasatian S, et al. Clin Pharmacokinet 2005;44:1051,
-    whose lean body weight is the fat-free mass.
-    """
-    actual = covariate(values, "weight")
-    if basis == "actual":
-        return actual
-    height, female = covariate(values, "height"), covariate(values, "female") == 1.0
-    if basis in ("lean", "fat_free"):
-        index = actual / (height / 100.0) ** 2
-        return np.where(female, 9270.0 * actual / (8780.0 + 244.0 * index), 9270.0 * actual / (6680.0 + 216.0 * index))
-    ideal = np.where(female, 45.5, 50.0) + 2.3 * (height / 2.54 - 60.0)
-    if (ideal <= 0).any():
-        raise InputError(
-            Problem(
-                f"a height of {height[np.argmin(ideal)]:.4g} cm", "a height for which an ideal weight exists", "height"
-            )
-        )
-    return ideal if basis == "ideal" else ideal + 0.4 * (actual - ideal)
-
-
-def covariate(values: Mapping[str, Floats], name: str) -> Floats:
-    """What is known of the patients (n,). Raises InputError where it is not known."""
-    if name not in values:
-        shown = "sex" if name == "female" else name
-        raise InputError(Problem("nothing", f"{shown}, which the dose depends on", path=shown, where="patient"))
-    return values[name]
-
-
-def course_for(protocol: ProtocolSpec, values: Mapping[str, Floats] | None) -> list[dict[str, object]]:
-    """The course as a table: one row per session; with one patient's covariates, in mg, with every adjustment."""
-    rows: list[dict[str, object]] = []
-    for planned in protocol.plan():
-        how = f"over {clock(planned.over)}" if planned.over else "at once"
-        if planned.device is not None:
-            how = f"devices of {planned.device.strength.text}, {clock(planned.device.pause)} apart"
-        row: dict[str, object] = {"session": planned.index, "day": planned.day}
-        row |= {"phase": planned.phase, "route": planned.route, "dose": planned.label}
-        if values is not None:
-            given = resolve(planned, values, 1)
-            why = []
-            if given.dosing_weight is not None and given.dosing_weight[0] != values["weight"][0]:
-                why.append(f"dosing weight {given.dosing_weight[0]:.4g} kg")
-            capped, rounded = given.adjusted("capped")[0], given.adjusted("rounded")[0]
-            if capped:
-                why.append(f"capped from {given.asked[0]:.4g} mg")
-            if rounded:
-                why.append("rounded" if capped else f"rounded from {given.asked[0]:.4g} mg")
-            row["given_mg"] = float(f"{given.given[0]:.6g}")
-            if given.devices is not None:
-                row["devices"] = int(given.devices[0])
-            how += f" ({', '.join(why)})" if why else ""
-        row["how"] = how
-        rows.append(row)
-    return rows
+def _total(parts: Sequence[Floats]) -> Floats:
+    whole: Floats = parts[0] if len(parts) == 1 else np.sum(parts, axis=0)
+    return whole

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pkmodel import engine
 from pkmodel.core import kinds
 from pkmodel.core.kinds import Events
-from pkmodel.engine import Numerics
+from pkmodel.engine import Grid, Numerics
 from pkmodel.errors import InputError, Problem
 from pkmodel.metrics import Boundaries, Figures
 from pkmodel.network import Network
@@ -126,15 +126,25 @@ def follow(net: Network, name: str) -> Followed:
     return Followed(readout, falling, readout.of(net.initial[:, None, :])[:, 0])
 
 
-def levels(net: Network, events: Events, time: Floats, numerics: Numerics, course: Course | None = None) -> Floats:
-    """Every effect of a network (k, n, t), in its unit, at rising times (h); occasion by occasion of a ``course``."""
+def levels(
+    net: Network,
+    events: Events,
+    time: Floats,
+    numerics: Numerics,
+    course: Course | None = None,
+    grid: Grid | None = None,
+) -> Floats:
+    """Every effect of a network (k, n, t), in its unit, at rising times (h); occasion by occasion of a ``course``.
+
+    ``time`` and ``grid`` are as :func:`pkmodel.engine.levels` takes them.
+    """
     if course is None:
-        return _levels(net, net.system, events, time, numerics)
-    parts = [
-        _levels(occasion.network, occasion.system, occasion.events, time[part], numerics)
-        for occasion, part in course.parts(time)
-    ]
-    return np.concatenate(parts, axis=2)
+        return _levels(net, net.system, events, time, numerics, grid)
+    found = np.empty((net.size, len(net.effects), time.shape[0]))
+    for part in course.parts(time):
+        of = part.occasion
+        part.put(_levels(of.network, of.system, of.events, part.time, numerics).transpose(1, 0, 2), found)
+    return found.transpose(1, 0, 2)
 
 
 def refuse_changing(course: Course, effects: Sequence[str]) -> None:
@@ -158,12 +168,14 @@ def _same(one: Readout, other: Readout) -> bool:
     return alike and all(np.array_equal(first, second) for first, second in pairs)
 
 
-def _levels(net: Network, system: System, events: Events, time: Floats, numerics: Numerics) -> Floats:
+def _levels(
+    net: Network, system: System, events: Events, time: Floats, numerics: Numerics, grid: Grid | None = None
+) -> Floats:
     states = sorted({state for readout in net.effects.values() for state in readout.states.values()})
     seen = np.array(states, dtype=np.int64)
-    found = engine.levels(system, events, time, seen, np.ones((seen.size, net.size)), numerics=numerics)
+    found = engine.levels(system, events, time, seen, np.ones((seen.size, net.size)), numerics=numerics, grid=grid)
     place = {state: index for index, state in enumerate(states)}
-    values = np.empty((len(net.effects), net.size, time.size))
+    values = np.empty((len(net.effects), net.size, time.shape[0]))
     for index, readout in enumerate(net.effects.values()):
         own = replace(readout, states={name: place[state] for name, state in readout.states.items()})
         values[index] = own.of(found.transpose(0, 2, 1))

@@ -6,7 +6,7 @@ one for which it is asked, through the ODE solvers (:mod:`pkmodel.odes`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from pkmodel import exact, odes
 from pkmodel.core.kinds import Events
 from pkmodel.errors import InputError, Problem, one_of, shown
-from pkmodel.exact import grid_of
+from pkmodel.exact import Grid, grid_of
 from pkmodel.system import System
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 __all__ = [
+    "Grid",
     "Numerics",
     "System",
     "amounts",
@@ -104,18 +105,24 @@ def levels(
     initial: Floats | None = None,
     out: Floats | None = None,
     numerics: Numerics = AUTO,
+    grid: Grid | None = None,
 ) -> Floats:
     """Levels (n, k, t) of the states ``observed`` (k,), times ``scale`` (k, n), at rising times (h).
 
-    ``out`` is memory to put them into, C-contiguous.
+    ``time`` is (t,), or (t, n) where every patient has times of its own; those that follow one another by the steps of
+    a ``grid`` (:func:`grid_of`) are cheaper where it is given. ``out`` is memory to put them into, C-contiguous.
 
     Raises RunError where a solver gives up on a patient, with what to do.
     """
-    found = np.empty((system.rates.shape[0], observed.size, time.size)) if out is None else out
+    found = np.empty((system.rates.shape[0], observed.size, time.shape[0])) if out is None else out
     if numerics.by_ode(system):
-        odes.levels(system, events, time, observed, scale, initial, found, numerics.method, numerics.tolerance)
+        if time.ndim == 1:
+            odes.levels(system, events, time, observed, scale, initial, found, numerics.method, numerics.tolerance)
+        else:
+            begun = system if initial is None else replace(system, initial=initial)
+            odes.levels_of_each(begun, events, time, observed, scale, found, numerics.method, numerics.tolerance)
     else:
-        exact.levels(system, events, time, observed, scale, initial, found)
+        exact.levels(system, events, time, observed, scale, initial, found, grid)
     return found
 
 
@@ -127,17 +134,18 @@ def count_levels(
     scale: Floats,
     counts: NDArray[np.uint32],
     numerics: Numerics = AUTO,
+    grid: Grid | None = None,
 ) -> None:
     """Add each level of :func:`levels` to the sketches ``counts`` (t, k, sketch.BINS) instead of storing it."""
     if numerics.by_ode(system):
         from pkmodel.core import sketch
 
         found = levels(system, events, time, observed, scale, numerics=numerics)
-        for at in range(time.size):
+        for at in range(time.shape[0]):
             for k in range(observed.size):
                 sketch.count(np.ascontiguousarray(found[:, k, at]), counts[at, k])
     else:
-        exact.count_levels(system, events, time, observed, scale, counts)
+        exact.count_levels(system, events, time, observed, scale, counts, grid)
 
 
 def sampled_figures(

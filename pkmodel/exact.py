@@ -13,36 +13,55 @@ from pkmodel.system import System
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+#: Which times (t,) follow the one before by the step of a grid, and that step (h); see :func:`grid_of`.
+Grid = tuple[NDArray[np.bool_], float]
 
 #: Equal steps that make a grid.
 _GRID = 8
 
 
 def levels(
-    system: System, events: Events, time: Floats, observed: Ints, scale: Floats, initial: Floats | None, found: Floats
+    system: System,
+    events: Events,
+    time: Floats,
+    observed: Ints,
+    scale: Floats,
+    initial: Floats | None,
+    found: Floats,
+    grid: Grid | None = None,
 ) -> None:
-    """Fill ``found`` (n, k, t) with the states ``observed`` (k,), times ``scale`` (k, n), at rising times (h)."""
+    """Fill ``found`` (n, k, t) with the states ``observed`` (k,), times ``scale`` (k, n), at rising times (h).
+
+    ``time`` is (t,), or (t, n) where every patient has times of its own; ``grid`` then says which of them follow one
+    another by the steps of a grid (without it: none).
+    """
     from pkmodel.core import levels as general
     from pkmodel.core import modal
 
-    run = _Run(system.rates, _start(system, initial), events, time, observed, scale)
+    run = _Run(system.rates, _start(system, initial), events, time, observed, scale, grid)
     left = run.by_modes(modal.STORE, out=found)
     if left.all():
         general.levels(*run.arguments(), out=found)
     elif left.any():
-        part = np.empty((int(left.sum()), observed.size, time.size))
+        part = np.empty((int(left.sum()), observed.size, time.shape[0]))
         general.levels(*run.only(left).arguments(), out=part)
         found[left] = part
 
 
 def count_levels(
-    system: System, events: Events, time: Floats, observed: Ints, scale: Floats, counts: NDArray[np.uint32]
+    system: System,
+    events: Events,
+    time: Floats,
+    observed: Ints,
+    scale: Floats,
+    counts: NDArray[np.uint32],
+    grid: Grid | None = None,
 ) -> None:
     """Add each level of :func:`levels` to the sketches ``counts`` (t, k, sketch.BINS) instead of storing it."""
     from pkmodel.core import levels as general
     from pkmodel.core import modal
 
-    run = _Run(system.rates, _start(system, None), events, time, observed, scale)
+    run = _Run(system.rates, _start(system, None), events, time, observed, scale, grid)
     left = run.by_modes(modal.COUNT, counts=counts)
     if left.any():
         general.levels(*(run if left.all() else run.only(left)).arguments(), counts=counts)
@@ -57,7 +76,7 @@ def sampled_figures(
     -------
     The highest sample; the area by the linear trapezoidal rule over each stretch of the regular grid; and the number
     of samples above ``limit`` (n,) times the step of the grid (h). The exact figures, found inside the steps, are
-    those of :func:`pkmodel.simulation.course_figures`.
+    those of :func:`pkmodel.exact_figures.course_figures`.
     """
     from pkmodel.core import levels as general
     from pkmodel.core import modal
@@ -120,17 +139,16 @@ class _Run:
     time: Floats
     observed: Ints
     scale: Floats
+    grid: Grid | None = None
 
     def only(self, patients: NDArray[np.bool_]) -> _Run:
         """The same run for some of the patients."""
-        events = self.events
-        if events.time.shape[1] > 1:
-            events = events._replace(time=events.time[:, patients], order=events.order[:, patients])
         return replace(
             self,
             rates=self.rates[patients],
             start=None if self.start is None else self.start[patients],
-            events=events._replace(value=np.ascontiguousarray(events.value[:, patients])),
+            events=self.events.only(patients),
+            time=self.time if self.time.ndim == 1 else self.time[:, patients],
             scale=self.scale[:, patients],
         )
 
@@ -143,7 +161,14 @@ class _Run:
         start = np.zeros(self.rates.shape[:2]) if self.start is None else self.start
         arrays = (np.ascontiguousarray(self.rates), np.ascontiguousarray(start, dtype=np.float64), self.events)
         observed, scale = self.observed.astype(np.int64), np.ascontiguousarray(self.scale)
-        return structure, *arrays, self.time, *grid_of(self.time), observed, scale
+        time = np.ascontiguousarray(self.time.reshape(self.time.shape[0], -1))
+        return structure, *arrays, time, *self._steps(), observed, scale
+
+    def _steps(self) -> Grid:
+        """Which times follow one another by the step of a grid, and that step."""
+        if self.grid is not None:
+            return self.grid
+        return grid_of(self.time) if self.time.ndim == 1 else (np.zeros(self.time.shape[0], dtype=bool), 1.0)
 
     def by_modes(
         self,
@@ -163,6 +188,8 @@ class _Run:
         everybody = np.ones(size, dtype=bool)
         if self.start is not None or states > modal.COMPARTMENTS or not self.events.alike or self.observed.size != 1:
             return everybody
+        if self.time.ndim > 1:
+            return everybody
         places = modal.places_of(states, int(self.observed[0]), self.events)
         if places is None:
             return everybody
@@ -172,7 +199,7 @@ class _Run:
             np.ascontiguousarray(self.rates),
             self.events,
             self.time,
-            *grid_of(self.time),
+            *self._steps(),
             np.ascontiguousarray(self.scale),
             np.zeros(size) if limit is None else limit,
             np.empty(0) if out is None else out,
@@ -186,7 +213,7 @@ def _start(system: System, initial: Floats | None) -> Floats | None:
     return start if start is not None and start.any() else None
 
 
-def grid_of(time: Floats) -> tuple[NDArray[np.bool_], float]:
+def grid_of(time: Floats) -> Grid:
     """The regular grid in rising times (t,): which follow the one before by its step, and the step (h).
 
     The step is the one that occurs most often. Times are rounded numbers, so steps count as one when they differ by no

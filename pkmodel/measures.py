@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from pkmodel import metrics, moments, network, schedule, units
 from pkmodel.errors import InputError, Problem
+from pkmodel.exact_figures import course_figures
 from pkmodel.metrics import Request, Span
 from pkmodel.network import Network
 from pkmodel.population import Population
 from pkmodel.schedule import Delivery, Schedule
-from pkmodel.simulation import amounts_at, course_figures
+from pkmodel.simulation import amounts_at
 from pkmodel.specs.dose import HYDROCHLORIDE
 from pkmodel.specs.library import DrugMode, drug_fraction
 from pkmodel.specs.model import ModelSpec
@@ -101,7 +102,7 @@ def of_course(
     ``since`` and ``until`` are h from its start (without ``until``: 24 h after the start of the last session);
     ``threshold`` is in mg/L. A time to the peak counts from the start of the course.
     """
-    end = until if until is not None else float(course.plan.starts[-1]) + metrics.LAST_WINDOW
+    end = until if until is not None else course.plan.last_start + metrics.LAST_WINDOW
     span = Span("absolute", start=since, end=end)
     unit = units.parse_unit(course.model.outputs[output].unit)
     level = None if threshold is None else threshold / float(unit.factor)

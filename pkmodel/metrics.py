@@ -67,7 +67,7 @@ def boundaries(
         if between:
             points.append((("end", index), ends[index]))
         for number, moment in enumerate(moments):
-            anchor = starts[index : index + 1] if moment.anchor == "start" else ends[index]
+            anchor = starts[index] if moment.anchor == "start" else ends[index]
             points.append(((f"moment{number}", index), anchor + moment.delay))
     for span in spans:
         if span.kind == "absolute":
@@ -75,9 +75,9 @@ def boundaries(
     if interval:
         length = dosing_interval(starts, last)
         points += [(("interval", index), starts[index] + length) for index in range(count)]
-    points += [(("start", index), starts[index : index + 1]) for index in range(count)]
-    latest = max([float(starts[-1] + last), *(float(time.max()) for _, time in points)])
-    points.append((("start", count), starts[-1:] + last))
+    points += [(("start", index), starts[index]) for index in range(count)]
+    latest = max([schedule.last_start + last, *(float(time.max()) for _, time in points)])
+    points.append((("start", count), starts[-1] + last))
     points.append((("finish", 0), np.array([latest])))
     unique = dict(points)
     shared = all(np.ptp(time) == 0.0 for time in unique.values())
@@ -322,8 +322,9 @@ def _threshold(figures: Figures, request: Request) -> int:
     return figures.thresholds.index(request.threshold)
 
 
-def _origin(figures: Figures, span: Span) -> float:
-    return float(figures.starts[span.session - 1]) if span.session else span.start
+def _origin(figures: Figures, span: Span) -> Floats | float:
+    start: Floats = figures.starts[span.session - 1]
+    return start if span.session else span.start
 
 
 def evaluate(figures: Figures, span: Span, request: Request) -> Floats:

@@ -23,17 +23,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel import engine, network, schedule
+from pkmodel import engine, network
 from pkmodel import population as people
 from pkmodel.core.kinds import JUMP, N_STATS, RATE_OFF, RATE_ON, Events
 from pkmodel.engine import AUTO, Numerics
-from pkmodel.errors import InputError, Problem
 from pkmodel.metrics import Boundaries
 from pkmodel.network import Network
 from pkmodel.population import Population
 from pkmodel.schedule import Schedule
 from pkmodel.specs.model import ModelSpec
-from pkmodel.specs.protocol import ProtocolSpec
 from pkmodel.system import System
 
 Floats = NDArray[np.float64]
@@ -54,13 +52,39 @@ def networks(model: ModelSpec, population: Population, sessions: int) -> tuple[N
 
 @dataclass(frozen=True)
 class Occasion:
-    """One occasion: ``start`` to ``end`` in h, what arrives in it, and a system that begins with what is there."""
+    """One occasion: ``start`` to ``end`` in h, what arrives in it, and a system that begins with what is there.
 
-    start: float
-    end: float
+    Both are (1,), or (n,) where sessions begin at a time of each patient's own.
+    """
+
+    start: Floats
+    end: Floats
     network: Network
     system: System
     events: Events
+
+
+@dataclass(frozen=True)
+class Part:
+    """The part of rising times that falls into an occasion.
+
+    ``rows`` of them do so in some patient, ``time`` are these (t,), or (t, n) and not before the occasion begins where
+    it begins at a time of each patient's own, and ``mine`` (t, n) is where they do; None for everybody.
+    """
+
+    occasion: Occasion
+    rows: slice
+    time: Floats
+    mine: NDArray[np.bool_] | None
+
+    def put(self, values: Floats, into: Floats) -> None:
+        """Put values (n, ..., t) of the rows into an array of that shape over all times."""
+        target = into[..., self.rows]
+        if self.mine is None:
+            target[...] = values
+        else:
+            mine = self.mine.T.reshape(self.mine.shape[1], *(1,) * (values.ndim - 2), self.mine.shape[0])
+            np.copyto(target, values, where=mine)
 
 
 @dataclass(frozen=True)
@@ -70,51 +94,63 @@ class Course:
     occasions: tuple[Occasion, ...]
     numerics: Numerics
 
-    def parts(self, time: Floats) -> Iterator[tuple[Occasion, slice]]:
-        """The occasions that rising times (t,) fall into, each with its part of them."""
-        starts = [occasion.start for occasion in self.occasions[1:]]
-        edges = [0, *np.searchsorted(time, starts, side="left").tolist(), time.size]
-        for occasion, first, last in zip(self.occasions, edges[:-1], edges[1:], strict=True):
-            if last > first:
-                yield occasion, slice(first, last)
+    def parts(self, time: Floats) -> Iterator[Part]:
+        """The occasions that rising times, (t,) or (t, n), fall into, each with its part of them."""
+        shared = time.ndim == 1 and all(occasion.start.size == 1 for occasion in self.occasions)
+        if shared:
+            starts = [occasion.start[0] for occasion in self.occasions[1:]]
+            edges = [0, *np.searchsorted(time, starts, side="left").tolist(), time.size]
+            for occasion, first, last in zip(self.occasions, edges[:-1], edges[1:], strict=True):
+                if last > first:
+                    yield Part(occasion, slice(first, last), time[first:last], None)
+            return
+        every = np.broadcast_to(
+            time[:, None] if time.ndim == 1 else time, (time.shape[0], self.occasions[0].network.size)
+        )
+        for index, occasion in enumerate(self.occasions):
+            mine = every < occasion.end
+            if index:
+                mine &= every >= occasion.start
+            rows = np.flatnonzero(mine.any(axis=1))
+            if rows.size:
+                part = slice(int(rows[0]), int(rows[-1]) + 1)
+                yield Part(occasion, part, np.maximum(every[part], occasion.start if index else -np.inf), mine[part])
 
     def amounts(self, time: Floats) -> Floats:
         """Amounts (n, t, s) in mg at rising times (h), each after what arrives at that instant."""
         size, states, _ = self.occasions[0].system.rates.shape
-        found = np.empty((size, time.size, states))
-        for occasion, part in self.parts(time):
-            found[:, part] = engine.amounts(occasion.system, occasion.events, time[part], numerics=self.numerics)
-        return found
+        found = np.empty((size, states, time.shape[0]))
+        every = np.arange(states)
+        one = np.ones((states, size))
+        for part in self.parts(time):
+            of = part.occasion
+            part.put(engine.levels(of.system, of.events, part.time, every, one, numerics=self.numerics), found)
+        return found.transpose(0, 2, 1)
 
     def levels(self, time: Floats) -> Floats:
-        """Levels (n, k, t) of the outputs in their units at rising times (h)."""
+        """Levels (n, k, t) of the outputs in their units at rising times, (t,) or (t, n), in h."""
         first = self.occasions[0].network
-        found = np.empty((first.size, len(first.output_names), time.size))
-        for occasion, part in self.parts(time):
-            net = occasion.network
-            found[:, :, part] = engine.levels(
-                occasion.system,
-                occasion.events,
-                time[part],
-                net.output_compartment,
-                net.output_scale,
-                numerics=self.numerics,
-            )
+        found = np.empty((first.size, len(first.output_names), time.shape[0]))
+        for part in self.parts(time):
+            of, net = part.occasion, part.occasion.network
+            seen, scale = net.output_compartment, net.output_scale
+            part.put(engine.levels(of.system, of.events, part.time, seen, scale, numerics=self.numerics), found)
         return found
 
     def count_levels(self, time: Floats, counts: NDArray[np.uint32]) -> None:
         """Add each level of :meth:`levels` to the sketches ``counts`` (t, k, sketch.BINS)."""
-        for occasion, part in self.parts(time):
-            net = occasion.network
-            engine.count_levels(
-                occasion.system,
-                occasion.events,
-                time[part],
-                net.output_compartment,
-                net.output_scale,
-                counts[part],
-                self.numerics,
-            )
+        from pkmodel.core import sketch
+
+        for part in self.parts(time):
+            of, net = part.occasion, part.occasion.network
+            seen, scale, into = net.output_compartment, net.output_scale, counts[part.rows]
+            if part.mine is None:
+                engine.count_levels(of.system, of.events, part.time, seen, scale, into, self.numerics)
+                continue
+            found = engine.levels(of.system, of.events, part.time, seen, scale, numerics=self.numerics)
+            for at, who in enumerate(part.mine):
+                for k in range(seen.size):
+                    sketch.count(np.ascontiguousarray(found[who, k, at]), into[at, k])
 
     def figures(
         self,
@@ -171,9 +207,9 @@ class Course:
 
     def methods(self, until: float) -> NDArray[np.str_]:
         """What integrates each patient (n,) up to ``until`` (h): the stiff solver where it does in any occasion."""
-        reached = [occasion for occasion in self.occasions[1:] if occasion.start <= until]
+        reached = [occasion for occasion in self.occasions[1:] if occasion.start.min() <= until]
         found = [
-            engine.methods(occasion.system, occasion.events, min(until, occasion.end), self.numerics)
+            engine.methods(occasion.system, occasion.events, min(until, float(occasion.end.max())), self.numerics)
             for occasion in (self.occasions[0], *reached)
         ]
         return np.where(np.any([own == "stiff" for own in found], axis=0), "stiff", found[0])
@@ -192,8 +228,8 @@ def course(nets: tuple[Network, ...], plan: Schedule, numerics: Numerics = AUTO)
     RunError
         where a solver gives up, with what to do.
     """
-    starts = [*plan.starts.tolist(), np.inf]
-    first_dose = _first_dose(plan.events)
+    starts = [*plan.starts, np.full(1, np.inf)]
+    first_dose = first_dose_of(plan.events)
     state: Floats | None = None
     found = []
     for index, net in enumerate(nets):
@@ -205,30 +241,25 @@ def course(nets: tuple[Network, ...], plan: Schedule, numerics: Numerics = AUTO)
                 system = replace(system, first_dose=np.where(first_dose < start, first_dose, np.inf))
         events = within(plan.events, start, end, anchored=state is not None)
         found.append(Occasion(start, end, net, system, events))
-        if np.isfinite(end):
-            state = engine.amounts(system, events, np.array([start, end]), numerics=numerics)[:, -1]
+        if index + 1 < len(nets):
+            if start.size == end.size == 1:
+                state = engine.amounts(system, events, np.concatenate([start, end]), numerics=numerics)[:, -1]
+            else:
+                state = states_at(system, events, end, numerics)
     return Course(tuple(found), numerics)
 
 
-def treat(
-    model: ModelSpec, population: Population, protocol: ProtocolSpec, fraction: float, numerics: Numerics = AUTO
-) -> tuple[Network, Schedule, Course | None]:
-    """A model for a population, what everyone gets of it, and the course where occasions differ.
+def states_at(system: System, events: Events, time: Floats, numerics: Numerics = AUTO) -> Floats:
+    """The states (n, s) of a system at a time (n,) of each patient's own, h, before what arrives there.
 
-    Raises InputError where the population has effects of fewer occasions than the protocol has sessions.
+    ``events`` are those before it. A system goes on from there as if it had never been stopped, to the last bit.
     """
-    net = network.build(model, population)
-    drawn = min((len(kappas) for kappas in population.kappas.values()), default=0)
-    sessions = len(protocol.plan()) if drawn else 0
-    if drawn < sessions:
-        found = f"effects of {drawn} occasions for {sessions} sessions"
-        raise InputError(Problem(found, "one occasion for each session", path="kappas", where="population"))
-    several = networks(model, population, sessions)
-    plan = schedule.build(protocol, net, fraction_of_drug=fraction, occasions=several)
-    return net, plan, None if several is None else course(several, plan, numerics)
+    size, count, _ = system.rates.shape
+    at = np.broadcast_to(time, (1, size))
+    return engine.levels(system, events, at, np.arange(count), np.ones((count, size)), numerics=numerics)[:, :, 0]
 
 
-def _first_dose(events: Events) -> Floats:
+def first_dose_of(events: Events) -> Floats:
     """When (h) each patient (n,) gets something for the first time; infinite where never."""
     giving = np.isin(events.kind, (JUMP, RATE_ON))
     when = np.where(events.value[giving] != 0.0, events.time[giving], np.inf)
@@ -236,12 +267,14 @@ def _first_dose(events: Events) -> Floats:
     return earliest
 
 
-def within(events: Events, start: float, end: float, *, anchored: bool) -> Events:
+def within(events: Events, start: Floats, end: Floats, *, anchored: bool) -> Events:
     """What of ``events`` falls into ``start`` <= time < ``end`` (h): an infusion that runs at the start begins there.
 
-    One that runs on at the end is not ended. An event that passes a patient by stands, with value 0, at the start,
-    where it changes nothing, so that the bits of a patient do not depend on who else is there. ``anchored`` puts such
-    an event there for everybody: a run begins with its first event.
+    Both are (1,), or (n,) where they are each patient's own. An infusion that runs on at the end is not ended. One that
+    has ended while others poured into the same port is taken up and ended again at the start, all in the order in which
+    they were, so that the rate of the port is the same sum, to the last bit. An event that passes a patient by stands,
+    with value 0, at the start, where it changes nothing, so that the bits of a patient do not depend on who else is
+    there. ``anchored`` puts such an event there for everybody: a run begins with its first event.
 
     Raises ValueError where an infusion's end is not the event after its beginning.
     """
@@ -251,26 +284,53 @@ def within(events: Events, start: float, end: float, *, anchored: bool) -> Event
     if not np.array_equal(ends, begins + 1) or begins.size + ends.size + (events.kind == JUMP).sum() < count:
         raise ValueError("an infusion whose end does not follow its beginning")
     time = events.time
+    if start.size > 1 or end.size > 1:
+        time = np.broadcast_to(time, events.value.shape)
     inside = (time >= start) & (time < end)
-    moved = time.copy()
-    stops = time[ends]
-    inside[begins] = (time[begins] < end) & (stops > start)
-    moved[begins] = np.maximum(time[begins], start)
-    inside[ends] = (stops > start) & (stops < end)
+    since = np.broadcast_to(start, time.shape[1:])
+    if begins.size:
+        opened = _poured_since(events, begins, time, since)
+        inside[begins] = (time[begins] < end) & (time[ends] > opened)
+        inside[ends] = (time[ends] > opened) & (time[ends] < end)
+    moved = np.maximum(time, since)
     kept = inside.any(axis=1)
     value = np.where(inside, events.value, 0.0)[kept]
-    moved = np.where(inside, moved, start)[kept]
+    moved, before = (np.where(inside, part, since)[kept] for part in (moved, time))
     kind, target = events.kind[kept], events.target[kept]
     if anchored or not events.alike:
         kind, target = np.append(JUMP, kind), np.append(0, target)
-        moved = np.concatenate([np.full((1, time.shape[1]), start), moved])
+        first = np.broadcast_to(since, (1, time.shape[1]))
+        moved, before = np.concatenate([first, moved]), np.concatenate([np.full_like(first, -np.inf), before])
         value = np.concatenate([np.zeros((1, value.shape[1])), value])
     return Events(
         time=np.ascontiguousarray(moved),
-        order=np.ascontiguousarray(np.argsort(moved, axis=0, kind="stable")).astype(np.int64),
+        order=np.ascontiguousarray(np.lexsort((before, moved), axis=0)).astype(np.int64),
         kind=kind.astype(np.int64),
         target=target.astype(np.int64),
         value=np.ascontiguousarray(value),
         port_compartment=events.port_compartment,
         alike=events.alike,
     )
+
+
+def _poured_since(events: Events, begins: NDArray[np.int64], time: Floats, start: Floats) -> Floats:
+    """Since when (b, n or 1) the port of each infusion has poured without a break at ``start``; that where it does not.
+
+    Infusions that pass a patient by do not pour.
+    """
+    opened = np.empty((begins.size, start.size))
+    ports = events.target[begins]
+    for port in np.unique(ports):
+        own = begins[ports == port]
+        pours = events.value[own] != 0.0
+        if time.shape[1] == 1:
+            pours = pours.any(axis=1, keepdims=True)
+        since = start
+        while True:
+            over = pours & (time[own] < since) & (time[own + 1] > since)
+            earlier = np.where(over, time[own], since).min(axis=0)
+            if np.array_equal(earlier, since):
+                break
+            since = earlier
+        opened[ports == port] = since
+    return opened

@@ -114,6 +114,36 @@ def figures(
     return run.carry_out(method, {"edges": boundary, "figures": bundle}, n_crossings)
 
 
+def levels_of_each(
+    system: System,
+    events: Events,
+    time: Floats,
+    observed: Ints,
+    scale: Floats,
+    found: Floats,
+    method: str,
+    tolerance: float,
+) -> Report:
+    """:func:`levels` at times (t, n) that every patient has for itself: the starts of intervals that begin there.
+
+    A level at the last of them is the one before what arrives at that instant.
+    """
+    from pkmodel.core.kinds import END, N_STATS, START
+
+    size, count = system.rates.shape[0], time.shape[0]
+    # The state at the system's start stands at the earlier of the first event and the first time, as in `levels`.
+    stats = np.empty((size, max(count - 1, 1), observed.size, N_STATS))
+    boundary = np.ascontiguousarray(time if count > 1 else np.concatenate([time, time]))
+    none = np.empty((*stats.shape[:3], 0))
+    limits = np.empty((observed.size, 0, size))
+    report = figures(system, events, boundary, observed, limits, stats, none, none, method, tolerance)
+    found[:, :, -1] = stats[:, -1, :, END]
+    if count > 1:
+        found[:, :, :-1] = stats[:, :, :, START].transpose(0, 2, 1)
+    found *= scale.T[:, :, None]
+    return report
+
+
 def methods(system: System, events: Events, until: float, method: str, tolerance: float) -> NDArray[np.str_]:
     """The method (n,) that each patient is integrated with up to ``until`` (h)."""
     return _Run(Block(system, events, None, until), tolerance, np.arange(1), False).choose(method)

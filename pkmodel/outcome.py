@@ -44,6 +44,8 @@ class CaseSums:
     """(effects, times, sketch.SIGNED): the bands of the effects, which may lie below 0."""
     met: dict[tuple[str, str], int] = field(default_factory=dict)
     outside: dict[str, int] = field(default_factory=dict)
+    acts: dict[tuple[int, str, str], int] = field(default_factory=dict)
+    """What a clinic did: in how many patients, by session, stage and what."""
     people: dict[str, int] = field(default_factory=dict)
     """How many of the patients are adults, and how many children."""
 
@@ -54,6 +56,8 @@ class CaseSums:
         self.effects += other.effects
         for rule, count in other.met.items():
             self.met[rule] = self.met.get(rule, 0) + count
+        for act, count in other.acts.items():
+            self.acts[act] = self.acts.get(act, 0) + count
         for mine, theirs in ((self.outside, other.outside), (self.people, other.people)):
             for name, count in theirs.items():
                 mine[name] = mine.get(name, 0) + count
@@ -121,6 +125,19 @@ class Study:
         import pandas as pd
 
         return pd.DataFrame([vars(finding) for finding in self.results], columns=list(findings.COLUMNS))
+
+    @cached_property
+    def clinic_rows(self) -> list[dict[str, Any]]:
+        """What the clinics did, a row per arm, model, session and act: in how many patients, and in what share."""
+        order = {stage: index for index, stage in enumerate(("session", "before", "during", "between"))}
+        rows = []
+        for case, sums in zip(self.cases, self.sums, strict=True):
+            for (session, stage, act), count in sorted(
+                sums.acts.items(), key=lambda item: (item[0][0], order[item[0][1]], item[0][2])
+            ):
+                row: dict[str, Any] = {"arm": case.arm.name, "model": case.model.id, "session": session}
+                rows.append({**row, "stage": stage, "act": act, "patients": count, "share": count / self.n})
+        return rows
 
     @property
     def uncertainty(self) -> pd.DataFrame:

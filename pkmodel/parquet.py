@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from pkmodel import ledger
 from pkmodel.cases import Case, condition
 from pkmodel.population import Population
 from pkmodel.specs import fields
@@ -33,6 +34,17 @@ METRICS_SCHEMA = pa.schema(
         ("value", pa.float64()),
         ("unit", LABEL),
         ("condition", LABEL),
+    ]
+)
+LEDGER_SCHEMA = pa.schema(
+    [
+        ("patient", pa.int64()),
+        ("arm", LABEL),
+        ("model", LABEL),
+        *(
+            (name, LABEL if name in ledger.TEXT else pa.int64() if name in ledger.WHOLE else pa.float64())
+            for name in ledger.COLUMNS[1:]
+        ),
     ]
 )
 _WHOLE = 2**31 - 1
@@ -82,10 +94,14 @@ def write_bands(columns: dict[str, list[Any]], file: Path) -> None:
 
 
 class RunFiles:
-    """Writes metrics.parquet and patients.parquet in the order of the patients, one row group per block and case."""
+    """Writes metrics.parquet and patients.parquet in the order of the patients, one row group per block and case.
 
-    def __init__(self, folder: Path, cases: list[Case]):
+    ``severity``: whether the patients have a score, which is a column then.
+    """
+
+    def __init__(self, folder: Path, cases: list[Case], *, severity: bool = False):
         self.cases = cases
+        self.severity = severity
         self.etas = _names(case.model.variability.between_subject.effects for case in cases)
         self.parameters = _names(case.model.parameters for case in cases)
         self.patients_schema = pa.schema(
@@ -97,6 +113,7 @@ class RunFiles:
                 ("weight_kg", pa.float64()),
                 ("height_cm", pa.float64()),
                 ("ancestry", LABEL),
+                *([("severity", pa.float64())] if severity else []),
                 ("outside_valid_for", LABEL),
                 *((f"eta_{name}", pa.float64()) for name in self.etas),
                 *((name, pa.float64()) for name in self.parameters),
@@ -104,6 +121,8 @@ class RunFiles:
         )
         self._metrics = pq.ParquetWriter(folder / "metrics.parquet", METRICS_SCHEMA)
         self._patients = pq.ParquetWriter(folder / "patients.parquet", self.patients_schema)
+        decides = any(case.arm.protocol.decides for case in cases)
+        self._ledger = pq.ParquetWriter(folder / "ledger.parquet", LEDGER_SCHEMA) if decides else None
         self._waiting: list[Chunk] = []
         self._count = 0
 
@@ -123,6 +142,8 @@ class RunFiles:
             self._flush()
         self._metrics.close()
         self._patients.close()
+        if self._ledger is not None:
+            self._ledger.close()
 
     def _flush(self) -> None:
         if not self._waiting:
@@ -133,6 +154,8 @@ class RunFiles:
             if case.model.id not in models:
                 models.add(case.model.id)
                 self._patients.write_table(self._patients_table(index, case), row_group_size=_WHOLE)
+            if self._ledger is not None and case.arm.protocol.decides:
+                self._ledger.write_table(self._ledger_table(index, case), row_group_size=_WHOLE)
         self._waiting, self._count = [], 0
 
     def _metrics_table(self, index: int, case: Case) -> pa.Table:
@@ -152,6 +175,27 @@ class RunFiles:
             columns["condition"].append(label(condition(head.request, head.span, case.model), count))
         arrays = [pa.chunked_array(parts) for parts in columns.values()]
         return pa.Table.from_arrays(arrays, schema=METRICS_SCHEMA).unify_dictionaries().combine_chunks()
+
+    def _ledger_table(self, index: int, case: Case) -> pa.Table:
+        """What the clinic of a case did in a block of patients; the same whatever the chunks."""
+        tables = [table for chunk in self._waiting if (table := chunk.cases[index].ledger) is not None]
+        count = sum(table.columns["patient"].size for table in tables)
+        arrays = []
+        for name in ledger.COLUMNS:
+            parts = [table.columns[name] for table in tables]
+            if name in ledger.TEXT:
+                words = sorted({word for table in tables for word in table.words[name]})
+                places = [np.array([*map(words.index, table.words[name]), -1]) for table in tables]
+                codes = [place[part] for place, part in zip(places, parts, strict=True)]
+                used = np.unique(np.concatenate(codes))
+                kept = [words[code] for code in used if code >= 0]
+                back = np.full(len(words) + 1, -1)
+                back[used[used >= 0]] = np.arange(len(kept))
+                arrays.append(labels(kept, back[np.concatenate(codes)]))
+            else:
+                arrays.append(numbers(np.concatenate(parts)))
+        named = [label(case.arm.name, count), label(case.model.id, count)]
+        return pa.Table.from_arrays([arrays[0], *named, *arrays[1:]], schema=LEDGER_SCHEMA)
 
     def _patients_table(self, index: int, case: Case) -> pa.Table:
         first, count = self._waiting[0].population.first + 1, self._count
@@ -173,6 +217,7 @@ class RunFiles:
             numbers(covariate("weight")),
             numbers(covariate("height")),
             labels(fields.ANCESTRIES, covariate("ancestry")),
+            *([numbers(covariate("severity"))] if self.severity else []),
             labels(reasons, np.array([reasons.index(text) if text else -1 for text in outside])),
             *(of_case("etas", name) for name in self.etas),
             *(of_case("parameters", name) for name in self.parameters),
@@ -201,6 +246,7 @@ def _part(chunk: Chunk, which: slice) -> Chunk:
                 etas={name: values[which] for name, values in case.etas.items()},
                 parameters={name: values[which] for name, values in case.parameters.items()},
                 outside=case.outside[which],
+                ledger=None if case.ledger is None else case.ledger.only(people.first + start + 1, people.first + stop),
             )
             for case in chunk.cases
         ],

@@ -124,7 +124,8 @@ def bands(study: Study, arm: str, output: str = "parent", *, model: str | None =
     before = ""
     for left, planned in zip(lefts, plan, strict=True):  # a dose is named where it changes
         if planned.label != before and len(plan) <= 30:
-            ax.text(left, 0.985, planned.label, transform=along, va="top", fontsize=9, color=INK)
+            named = f"{planned.label}{' planned' if case.arm.protocol.clinic is not None else ''}"
+            ax.text(left, 0.985, named, transform=along, va="top", fontsize=9, color=INK)
         before = planned.label
     highest = float(table[:, -1].max())
     for mark in marks_of(study, arm, None, stated(case, output)):
@@ -162,11 +163,7 @@ def bands(study: Study, arm: str, output: str = "parent", *, model: str | None =
 def _until(case: Case, session: int, anchor: str) -> float:
     """Hours from a session's start to the anchor of a moment, as planned."""
     planned = case.arm.protocol.plan()[session - 1]
-    if anchor == "start":
-        return 0.0
-    if planned.device is None:
-        return planned.over
-    return max(0.0, round(planned.dose.value / planned.device.strength.value) - 1) * planned.device.pause
+    return 0.0 if anchor == "start" else planned.lasts
 
 
 def _session_ticks(ax: Axes, starts: Sequence[float], pitch: float, span: float) -> None:

@@ -7,7 +7,6 @@ reshuffles nothing (DESIGN section 6).
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -22,13 +21,17 @@ from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.parameter import Parameter
 from pkmodel.specs.population import CORRELATED, PLAUSIBLE, PLAUSIBLE_TEXT, Distribution, PopulationSpec
 from pkmodel.specs.variability import Block
+from pkmodel.streams import normals as normals
+from pkmodel.streams import stream as stream
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Patient:
-    """One patient. Quantities are text with units; what a model does not need may be left out.
+    """One patient. Quantities are text with units; what a model or a protocol does not need may be left out.
+
+    ``severity`` is the score (MADRS, say) that bands of a protocol may ask for; it has no default.
 
     Raises InputError where a value is not one that a person can have.
     """
@@ -40,6 +43,7 @@ class Patient:
     ancestry: str = "other"
     cyp2b6_activity: float = 1.0
     hepatic_impairment: float = 0.0
+    severity: float | None = None
 
     def __post_init__(self) -> None:
         self.population()
@@ -69,8 +73,14 @@ class Patient:
             number = getattr(self, name)
             if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 <= number <= 1:
                 problems.append(Problem(shown(number), "a number from 0 to 1", name, "patient"))
+        if self.severity is not None:
+            number = self.severity
+            if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 <= number <= 1000:
+                problems.append(Problem(shown(number), f"a score, {PLAUSIBLE_TEXT['severity']}", "severity", "patient"))
         if problems:
             raise InputError(problems)
+        if self.severity is not None:
+            covariates["severity"] = np.array([float(self.severity)])
         if self.sex is not None:
             covariates["female"] = np.array([float(self.sex == "female")])
         covariates["ancestry"] = np.array([float(fields.ANCESTRIES.index(self.ancestry))])
@@ -84,7 +94,8 @@ class Population:
     """A block of patients as arrays of one entry each.
 
     ``covariates`` holds age (y), weight (kg), height (cm), female (0 or 1), ancestry (index into
-    ``fields.ANCESTRIES``), cyp2b6_activity and hepatic_impairment. ``first`` is the number of the first patient.
+    ``fields.ANCESTRIES``), cyp2b6_activity, hepatic_impairment and, where it is known, severity. ``first`` is the
+    number of the first patient.
     ``etas`` (n,) are the effects of a patient, ``kappas`` (s, n) those of each of its sessions, by the parameter.
     """
 
@@ -105,26 +116,6 @@ class Population:
         return known
 
 
-def stream(seed: int, name: str, first: int, count: int) -> Floats:
-    """Uniform numbers in (0, 1) of the stream ``name`` for patients ``first`` to ``first + count - 1``.
-
-    Philox-4x64 with a key made of seed and name and a counter that stands for the patient, so any block of
-    patients can be drawn alone. Salmon JK, et al. Parallel random numbers: as easy as 1, 2, 3. SC11 (2011).
-    """
-    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
-    generator = np.random.Philox(key=int.from_bytes(digest[:16], "little"))
-    generator.advance(first // 4)
-    raw = generator.random_raw(first % 4 + count)[first % 4 :]
-    return ((raw >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
-
-
-def normals(seed: int, name: str, first: int, count: int) -> Floats:
-    """Standard normal numbers of a stream, by the inverse of the distribution function."""
-    from scipy.special import ndtri
-
-    return ndtri(stream(seed, name, first, count))  # type: ignore[no-any-return]
-
-
 def sample_covariates(spec: PopulationSpec, seed: int, first: int, count: int) -> Population:
     """Draw the covariates of a block of patients.
 
@@ -142,6 +133,9 @@ def sample_covariates(spec: PopulationSpec, seed: int, first: int, count: int) -
     covariates["ancestry"] = np.searchsorted(edges, stream(seed, "ancestry", first, count), side="right").astype(float)
     covariates["cyp2b6_activity"] = np.ones(count)
     covariates["hepatic_impairment"] = np.zeros(count)
+    if spec.severity is not None:
+        z = normals(seed, "covariate/severity", first, count)
+        covariates["severity"] = _invert(spec.severity, z, female)
     return Population(first, count, covariates)
 
 

@@ -44,6 +44,8 @@ FILES = (
 )
 #: What there is besides where an arm runs on several models.
 FILES_OF_SEVERAL = ("joint.csv", "between_models.csv", "models.png")
+#: And where a clinic decides, or sessions are missed or late.
+FILES_OF_CLINICS = ("clinic.csv", "ledger.parquet")
 #: And where parameter uncertainty is asked for.
 FILES_OF_DRAWS = ("uncertainty.csv",)
 #: And what only ``pkmodel compare`` writes.
@@ -96,7 +98,8 @@ def run(
     with workplace(Path(out)) as folder:
         from pkmodel import parquet
 
-        files = parquet.RunFiles(folder, cases_of(scenario, all_metrics=all_metrics))
+        severity = scenario.population.severity is not None
+        files = parquet.RunFiles(folder, cases_of(scenario, all_metrics=all_metrics), severity=severity)
         complete = False
         try:
             study = studies.run(
@@ -155,7 +158,7 @@ def workplace(out: Path) -> Iterator[Path]:
                 raise IsADirectoryError(errno.EISDIR, f"{name} is a directory")
         for name in produced:
             os.replace(folder / name, out / name)  # noqa: PTH105 - atomic, and Path.replace says less
-        for name in {*FILES, *FILES_OF_SEVERAL, *FILES_OF_DRAWS, *FILES_OF_COMPARISON} - {
+        for name in {*FILES, *FILES_OF_SEVERAL, *FILES_OF_CLINICS, *FILES_OF_DRAWS, *FILES_OF_COMPARISON} - {
             *produced
         }:  # what an earlier run left there would pass for this run's
             (out / name).unlink(missing_ok=True)
@@ -191,6 +194,7 @@ def findings_json(study: Study) -> dict[str, Any]:
             "only, neither the spread between patients nor simulation error",
             "ranges": [item.plain() for item in study.model_ranges],
         },
+        **({"clinic": study.clinic_rows} if study.clinic_rows else {}),
         **({"uncertainty": _uncertainty(study)} if study.uncertain else {}),
         **({"effects": effects} if effects else {}),
         "assumptions": study.assumptions,
@@ -219,6 +223,8 @@ def _write_tables(study: Study, folder: Path) -> None:
     write_csv(folder / "findings.csv", list(COLUMNS), [vars(finding) for finding in study.results])
     if study.comparisons:
         write_csv(folder / "comparison.csv", list(study.comparisons[0]), study.comparisons)
+    if study.clinic_rows:
+        write_csv(folder / "clinic.csv", list(study.clinic_rows[0]), study.clinic_rows)
     if study.uncertain:
         rows = [vars(item) for item in study.uncertain]
         write_csv(folder / "uncertainty.csv", list(rows[0]), rows)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel import cautions, effect_figures, engine, measurement, metrics, occasions, units
-from pkmodel.core import kinds
+from pkmodel import cautions, engine, measurement, metrics, units
 from pkmodel.engine import AUTO, Numerics
 from pkmodel.errors import InputError, Problem, shown
+from pkmodel.exact_figures import course_figures
+from pkmodel.ledger import Ledger
 from pkmodel.measurement import Assay
-from pkmodel.metrics import Figures, Request, Span
+from pkmodel.metrics import Request, Span
 from pkmodel.network import Network
 from pkmodel.occasions import Course
 from pkmodel.population import Patient, Population
@@ -27,7 +28,7 @@ from pkmodel.specs.loading import Source
 from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.protocol import ProtocolSpec
 from pkmodel.specs.rule_checks import offered
-from pkmodel.specs.scenario import Moment
+from pkmodel.treatment import treat
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +47,8 @@ class Result:
     the other states of the network hold (effect sites mg/L, turnovers in the unit of their effect).
     ``warnings`` says what a reader must know: who is outside the model's range, what is assumed. ``course`` is there
     where parameters differ between occasions; ``network`` then holds those of the patients over all occasions.
-    ``assay`` measures levels where residual error was asked for.
+    ``assay`` measures levels where residual error was asked for. ``ledger`` says how the course came about where a
+    clinic decided on the day, or sessions were missed or late.
     """
 
     network: Network
@@ -59,6 +61,7 @@ class Result:
     numerics: Numerics = AUTO
     course: Course | None = None
     assay: Assay | None = None
+    ledger: Ledger | None = None
 
     @property
     def model(self) -> ModelSpec:
@@ -86,8 +89,10 @@ class Result:
     def _true(self, output: str) -> Floats:
         if self.course is None:
             return _level(self.network, self.amounts, output)
-        parts = [_level(of.network, self.amounts[:, part], output) for of, part in self.course.parts(self.time)]
-        return np.concatenate(parts, axis=1)
+        found = np.empty(self.amounts.shape[:2])
+        for part in self.course.parts(self.time):
+            part.put(_level(part.occasion.network, self.amounts[:, part.rows], output), found)
+        return found
 
     def to_pandas(self, wide: bool = False) -> pd.DataFrame:
         """A table: subject, time_h, output, value, unit; or, ``wide``, subject, time_h and a column per output.
@@ -123,7 +128,7 @@ class Result:
         """
         import pandas as pd
 
-        last = max(self.until - float(self.schedule.starts[-1]), metrics.LAST_WINDOW)
+        last = max(self.until - self.schedule.last_start, metrics.LAST_WINDOW)
         has = {name: offered(self.model, name) for name in self.model.observables}
         effects = [name for name in self.model.effects if has[name]]
         figures = course_figures(
@@ -134,6 +139,7 @@ class Result:
         rows = []
         for index, session in enumerate(self.schedule.sessions):
             span = Span("session", index + 1)
+            starts = np.broadcast_to(self.schedule.starts[index], (self.network.size,))
             for name in figures:
                 nothing = np.full(self.network.size, np.nan)
                 found = {
@@ -148,7 +154,7 @@ class Result:
                             "subject": self.network.population.first + patient + 1,
                             "session": index + 1,
                             "phase": session.planned.phase,
-                            "start_h": session.planned.start,
+                            "start_h": starts[patient],
                             "dose_mg": session.given[patient],
                             "output": name,
                             **{metric: values[patient] for metric, values in found.items()},
@@ -207,7 +213,7 @@ def simulate(
         loaded ones, or their names or paths, to attach to the model; see :func:`pkmodel.specs.attach.attach`.
     residual, seed
         whether levels are as measured, with the residual error of the model (:mod:`pkmodel.measurement`); the seed of
-        that. Figures of sessions are of true levels all the same.
+        that, and of what sprays deliver to a population. Figures of sessions are of true levels all the same.
 
     Raises
     ------
@@ -227,22 +233,26 @@ def simulate(
             [Problem(sentence, "nothing outside valid_for (--strict)", path=model.id) for sentence in outside]
         )
     step = _positive(every, "every")
-    span = _positive(until, "until") if until is not None else protocol.plan()[-1].start + metrics.LAST_WINDOW
+    asked = None if until is None else _positive(until, "until")
+    several = not isinstance(patient, Patient)
+    treated = treat(model, population, protocol, fraction, numerics, seed=seed, sprays=several)
+    net, plan, course = treated.network, treated.plan, treated.course
+    span = plan.last_start + metrics.LAST_WINDOW if asked is None else asked
     if span / step > MAX_POINTS:
         raise InputError(
             Problem(f"a point every {every} for {span:g} h", f"at most {MAX_POINTS:,} points", path="every")
         )
-    net, plan, course = occasions.treat(model, population, protocol, fraction, numerics)
     time: Floats = step * np.arange(int(np.floor(span / step * (1 + 1e-12))) + 1, dtype=np.float64)
     if time[-1] < span * (1 - 1e-12):
         time = np.append(time, span)
     told = cautions.of_model(model, cautions.ages(population))
-    said = (*warnings, *told, *outside, *model.assumptions)
+    giving = cautions.of_giving(protocol, model, drawn=several)
+    said = (*warnings, *giving, *told, *outside, *model.assumptions)
     assay = Assay(model, seed, population.first, population.size) if residual else None
     if residual:
         said = (*said, *measurement.notes([model]))
     amounts = amounts_at(net, plan, time, numerics) if course is None else course.amounts(time)
-    return Result(net, plan, time, amounts, said, protocol, span, numerics, course, assay)
+    return Result(net, plan, time, amounts, said, protocol, span, numerics, course, assay, treated.ledger)
 
 
 def _positive(text: str, name: str) -> float:
@@ -258,90 +268,3 @@ def _positive(text: str, name: str) -> float:
 def amounts_at(net: Network, plan: Schedule, time: Floats, numerics: Numerics = AUTO) -> Floats:
     """Amounts (n, t, s) in mg at rising times (h), each after what arrives at that instant."""
     return engine.amounts(net.system, plan.events, time, numerics=numerics)
-
-
-def course_figures(
-    net: Network,
-    plan: Schedule,
-    *,
-    thresholds: Mapping[str, Sequence[float]] | None = None,
-    moments: Sequence[Moment] = (),
-    between: bool = False,
-    spans: Sequence[Span] = (),
-    last: float = metrics.LAST_WINDOW,
-    numerics: Numerics = AUTO,
-    effects: Sequence[str] = (),
-    course: Course | None = None,
-    settling: Collection[str] = (),
-    interval: bool = False,
-) -> dict[str, Figures]:
-    """Exact figures of every output, and of these effects, over the intervals of a course, by name.
-
-    ``thresholds`` are levels in the unit of the output or effect they belong to. Each effect must follow one state.
-    ``course`` is that of patients whose parameters differ between occasions. ``settling`` names the outputs and effects
-    whose last crossings are wanted too (``time_until_below``); ``interval`` cuts at the end of every dosing interval
-    (``accumulation_ratio``).
-    """
-    bounds = metrics.boundaries(plan, moments=moments, between=between, spans=spans, interval=interval, last=last)
-    doses = np.stack([session.given * session.base for session in plan.sessions]) if interval else None
-    followed = {name: effect_figures.follow(net, name) for name in effects}
-    wanted = {name: tuple(dict.fromkeys((thresholds or {}).get(name, ()))) for name in (*net.output_names, *followed)}
-    deepest = max((len(limits) for limits in wanted.values()), default=0)
-    scales = net.output_scale
-
-    def observe(of: Network) -> tuple[NDArray[np.int64], Floats]:
-        """The states that are seen, and where their thresholds stand (k, q, n), with the parameters of an occasion."""
-        outputs = len(of.output_names)
-        limits = np.full((outputs + len(followed), deepest, of.size), np.inf)
-        for index, name in enumerate(of.output_names):
-            limits[index, : len(wanted[name])] = np.array(wanted[name])[:, None] / of.output_scale[index]
-        observed = of.output_compartment
-        for index, (name, effect) in enumerate(followed.items(), outputs):
-            limits[index, : len(wanted[name])] = effect.limits(wanted[name])
-            observed = np.append(observed, effect.state)
-        return observed, limits
-
-    latest: Floats | None = None
-    if course is None and settling:
-        stats, above, first, latest = engine.settling_figures(
-            net.system, plan.events, bounds.time, *observe(net), numerics
-        )
-    elif course is None:
-        stats, above, first = engine.figures(net.system, plan.events, bounds.time, *observe(net), numerics)
-    else:
-        effect_figures.refuse_changing(course, effects)
-        stats, above, first, scales, latest = course.figures(bounds, observe, bool(settling))
-
-    def settled(name: str, index: int) -> Floats | None:
-        if latest is None or name not in settling:
-            return None
-        return latest[:, :, index, : len(wanted[name])].transpose(2, 1, 0)
-
-    found = {}
-    for index, name in enumerate(net.output_names):
-        scale = scales[index]
-
-        def figure(which: int, index: int = index) -> Floats:
-            return stats[:, :, index, which].T
-
-        found[name] = Figures(
-            bounds=bounds,
-            starts=plan.starts,
-            start=figure(kinds.START) * scale,
-            end=figure(kinds.END) * scale,
-            peak=figure(kinds.PEAK) * scale,
-            time_of_peak=figure(kinds.TIME_OF_PEAK),
-            area=figure(kinds.AREA) * scale,
-            thresholds=wanted[name],
-            time_above=above[:, :, index].transpose(2, 1, 0),
-            first_crossing=first[:, :, index].transpose(2, 1, 0),
-            moments=tuple(moments),
-            last_crossing=settled(name, index),
-            doses=doses,
-        )
-    for index, (name, effect) in enumerate(followed.items(), len(net.output_names)):
-        over, since = (part[:, :, index, : len(wanted[name])].transpose(2, 1, 0) for part in (above, first))
-        seen = stats[:, :, index].transpose(2, 1, 0)
-        followed_one = effect.figures(bounds, plan.starts, seen, over, since, wanted[name], tuple(moments))
-        found[name] = replace(followed_one, last_crossing=settled(name, index), doses=doses)
-    return found

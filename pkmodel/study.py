@@ -15,11 +15,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel import cautions, effect_figures, engine, findings, metrics, occasions, population, simulation, tally
-from pkmodel.cases import Case, cases_of
-from pkmodel.engine import AUTO, Numerics
+from pkmodel import cautions, effect_figures, engine, findings, metrics, population, tally, treatment
+from pkmodel.cases import Case, cases_of, own_times
+from pkmodel.engine import AUTO, Grid, Numerics
 from pkmodel.errors import InputError, Problem
+from pkmodel.exact_figures import course_figures
 from pkmodel.findings import Question
+from pkmodel.ledger import Table
 from pkmodel.measurement import Assay
 from pkmodel.metrics import Request, Span
 from pkmodel.network import Network
@@ -55,6 +57,8 @@ class CaseChunk:
     etas: dict[str, Floats]
     parameters: dict[str, Floats]
     outside: list[str]
+    ledger: Table | None = None
+    """What a clinic did, where it decides on the day."""
     answers: dict[Question, Floats] = field(default_factory=dict)
     """Where the arm runs on several models: what each patient has of every metric that is set side by side."""
     taken: Taken | None = None
@@ -216,13 +220,15 @@ def _run_case(
         raise InputError(
             [Problem(sentence, "nothing outside valid_for (--strict)", case.model.id) for sentence in said]
         )
-    net, plan, course = occasions.treat(case.model, drawn, case.arm.protocol, case.fraction, numerics)
+    treated = treatment.treat(case.model, drawn, case.arm.protocol, case.fraction, numerics, seed=scenario.spec.seed)
+    net, plan, course = treated.network, treated.plan, treated.course
+    times, grid = own_times(case, plan)
     wanted: dict[str, list[float]] = {}
     for request in case.requests:
         if request.threshold is not None:
             wanted.setdefault(request.output, []).append(request.threshold)
     spans = [span for several in case.requests.values() for span in several]
-    figures = simulation.course_figures(
+    figures = course_figures(
         net,
         plan,
         thresholds=wanted,
@@ -239,15 +245,14 @@ def _run_case(
     assay = None
     if scenario.spec.variability.residual:
         assay = Assay(case.model, scenario.spec.seed, drawn.first, drawn.size)
-        _count_measured(assay, net, plan, case, sums, numerics, course)
+        _count_measured(assay, net, plan, case, sums, numerics, course, times, grid)
     elif course is None:
-        engine.count_levels(
-            net.system, plan.events, case.times, net.output_compartment, net.output_scale, sums.bands, numerics
-        )
+        seen, scale = net.output_compartment, net.output_scale
+        engine.count_levels(net.system, plan.events, times, seen, scale, sums.bands, numerics, grid)
     else:
-        course.count_levels(case.times, sums.bands)
+        course.count_levels(times, sums.bands)
     if net.effects:
-        levels = effect_figures.levels(net, plan.events, case.times, numerics, course)
+        levels = effect_figures.levels(net, plan.events, times, numerics, course, grid)
         for index in range(len(net.effects)):
             sketch.count_signed(levels[index], sums.effects[index])
     evaluate = metrics.evaluate if assay is None else assay.evaluate
@@ -263,6 +268,9 @@ def _run_case(
     for rule in scenario.spec.rules:
         for label, kept in findings.keeps(rule, case.model, figures, case.n_sessions, evaluate).items():
             sums.met[rule.id, label] = sums.met.get((rule.id, label), 0) + int(kept.sum())
+    if treated.ledger is not None:
+        for act, number in treated.ledger.counts().items():
+            sums.acts[act] = sums.acts.get(act, 0) + number
     flags = population.outside_valid_for(case.model, drawn)
     for name, outside in flags.items():
         sums.outside[name] = sums.outside.get(name, 0) + int(outside.sum())
@@ -287,6 +295,7 @@ def _run_case(
         outside=[
             ", ".join(name for name, outside in flags.items() if outside[patient]) for patient in range(drawn.size)
         ],
+        ledger=None if treated.ledger is None else treated.ledger.table,
         answers={
             question: findings.answer(question.taken, [values[request, span] for span in several])
             for question, (request, several) in case.questions.items()
@@ -303,17 +312,18 @@ def _count_measured(
     sums: CaseSums,
     numerics: Numerics,
     course: Course | None,
+    times: Floats,
+    grid: Grid | None,
 ) -> None:
     """Add measured levels to the sketches of the bands."""
     from pkmodel.core import sketch
 
     if course is not None:
-        levels = course.levels(case.times)
+        levels = course.levels(times)
     else:
-        levels = engine.levels(
-            net.system, plan.events, case.times, net.output_compartment, net.output_scale, numerics=numerics
-        )
+        seen, scale = net.output_compartment, net.output_scale
+        levels = engine.levels(net.system, plan.events, times, seen, scale, numerics=numerics, grid=grid)
     for index, name in enumerate(net.output_names):
-        seen = assay.of_grid(levels[:, index], name, case.times)
+        measured = assay.of_grid(levels[:, index], name, case.times)
         for at in range(case.times.size):
-            sketch.count(np.ascontiguousarray(seen[:, at]), sums.bands[at, index])
+            sketch.count(np.ascontiguousarray(measured[:, at]), sums.bands[at, index])

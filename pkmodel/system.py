@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,3 +26,15 @@ class System:
     initial: Floats | None = None
     dynamics: Dynamics | None = None
     first_dose: Floats | None = None
+
+    def only(self, who: NDArray[np.int64]) -> System:
+        """The system of some of the patients, by their numbers in the block."""
+        dynamics = self.dynamics
+        if dynamics is not None:
+            dynamics = replace(dynamics, parameters=np.ascontiguousarray(dynamics.parameters[:, who]))
+        return System(
+            self.rates[who],
+            None if self.initial is None else self.initial[who],
+            dynamics,
+            None if self.first_dose is None else self.first_dose[who],
+        )

@@ -72,6 +72,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "rate": ("1/h", 'a rate constant such as "2.93 1/h"'),
     "number": ("", 'a number such as "0.62", or a share such as "95 %"'),
     "molar mass": ("g/mol", 'a molar mass such as "237.73 g/mol"'),
+    "volume flow": ("mL/h", 'a volume per time such as "100 mL/h"'),
     "body mass index": ("kg/m**2", 'a body mass index such as "30 kg/m2"'),
 }
 

@@ -14,13 +14,28 @@ from pkmodel import console
 from pkmodel.cli import effects, library, running, several
 from pkmodel.cli.compare import compare
 from pkmodel.cli.files import whole
-from pkmodel.cli.options import Age, Ancestry, Cyp2b6, Drug, Height, JsonFlag, Sex, Weight, patient_of
+from pkmodel.cli.options import (
+    Age,
+    Ancestry,
+    Cyp2b6,
+    Drug,
+    Height,
+    Hepatic,
+    JsonFlag,
+    Severity,
+    Sex,
+    Weight,
+    patient_of,
+)
+from pkmodel.cli.schema import schema
 from pkmodel.cli.verify import verify
 from pkmodel.console import NOT_FOR_CARE
 from pkmodel.errors import InputError, Problem
 
 if TYPE_CHECKING:
+    from pkmodel.ledger import Ledger
     from pkmodel.simulation import Result
+    from pkmodel.specs.protocol import ProtocolSpec
 
 app = typer.Typer(
     help=f"Simulate ketamine and esketamine dosing. {NOT_FOR_CARE}",
@@ -36,6 +51,7 @@ app.add_typer(library.scenarios, name="scenarios")
 app.add_typer(library.populations, name="populations")
 app.command()(verify)
 app.command()(compare)
+app.command()(schema)
 
 
 class FailOn(StrEnum):
@@ -123,6 +139,8 @@ def simulate(
     sex: Sex = None,
     ancestry: Ancestry = "other",
     cyp2b6_activity: Cyp2b6 = 1.0,
+    hepatic_impairment: Hepatic = 0.0,
+    severity: Severity = None,
     until: Annotated[str | None, typer.Option(help='How long, such as "24 h" [24 h after the last session].')] = None,
     every: Annotated[str, typer.Option(help="Step of the table and the curve.")] = "5 min",
     drug: Annotated[Drug, typer.Option(help="own: the mg as the model's own drug; half: the S half.")] = Drug.match,
@@ -130,6 +148,7 @@ def simulate(
     tolerance: Tolerance = 1e-8,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse what is outside the model's range.")] = False,
     output: Annotated[str | None, typer.Option("-o", "--out", help="File: .csv, .parquet or .png.")] = None,
+    ledger: Annotated[str | None, typer.Option(help="Write what a clinic decided, and when: .csv or .parquet.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Simulate one patient with typical parameters, under one model or several."""
@@ -140,8 +159,10 @@ def simulate(
     file = running.out_path(output)
     if file is not None and file.suffix not in (".csv", ".parquet", ".png"):
         raise InputError(Problem(str(file), "a file name that ends in .csv, .parquet or .png", "--out"))
-    patient = patient_of(weight, age, height, sex, ancestry, cyp2b6_activity)
+    patient = patient_of(weight, age, height, sex, ancestry, cyp2b6_activity, hepatic_impairment, severity)
     spec = load_protocol(protocol)
+    if ledger is not None:
+        _check_ledger(ledger, spec, model)
     results = [
         simulation.simulate(
             spec,
@@ -162,16 +183,42 @@ def simulate(
     (result,) = results
     if file is not None:
         _save(result, file)
+    if ledger is not None and result.ledger is not None:
+        _save_ledger(result.ledger, Path(ledger))
     if as_json:
         head = {"disclaimer": NOT_FOR_CARE, **several.head_of(result), "warnings": result.warnings}
-        console.print_json({**head, "sessions": several.rows_of(result)})
+        decided = {} if result.ledger is None else {"decided": result.ledger.decided(0)}
+        console.print_json({**head, "sessions": several.rows_of(result), **decided})
     elif file is None:
         console.sessions(result, several.rows_of(result))
+        if result.ledger is not None:
+            console.decided(result.ledger.decided(0))
     for sentence in result.warnings:
         console.note(f"note: {sentence}")
     if file is not None:
         count = len(result.network.output_names) + len(result.network.effects)
         console.note(f"{file}: {result.time.size:,} times, outputs: {count}. {NOT_FOR_CARE}")
+
+
+def _check_ledger(text: str, protocol: ProtocolSpec, models: list[str]) -> None:
+    if Path(text).suffix not in (".csv", ".parquet"):
+        raise InputError(Problem(text or "an empty path", "a file name that ends in .csv or .parquet", "--ledger"))
+    if not protocol.decides:
+        raise InputError(
+            Problem("--ledger", "a protocol with clinic or adherence: this one decides nothing", "--ledger")
+        )
+    if len(models) > 1:
+        raise InputError(Problem(f"--ledger with {len(models)} models", "one model", "--ledger"))
+
+
+def _save_ledger(ledger: Ledger, file: Path) -> None:
+    with whole(file, "--ledger") as part:
+        table = ledger.to_pandas()
+        if file.suffix == ".csv":
+            table.to_csv(part, index=False, lineterminator="\n")
+        else:
+            table.to_parquet(part, index=False)
+    console.note(f"{file}: {len(table):,} rows. {NOT_FOR_CARE}")
 
 
 def _save(result: Result, file: Path) -> None:
@@ -189,13 +236,16 @@ def _save(result: Result, file: Path) -> None:
 
 @app.command()
 def check(files: Annotated[list[Path], typer.Argument(help="YAML files of any kind.")]) -> None:
-    """Check files without running them; every mistake is printed with its line."""
-    from pkmodel.specs.kinds import check_file
+    """Check files without running them; every mistake is printed with its line, and what looks like one."""
+    from pkmodel.specs.kinds import examine_file
 
     problems: list[Problem] = []
     for file in files:
         try:
-            console.out.print(f"{file}: a valid {check_file(file)}", markup=False, soft_wrap=True)
+            kind, doubts = examine_file(file)
+            console.out.print(f"{file}: a valid {kind}", markup=False, soft_wrap=True)
+            for doubt in doubts:
+                console.note(f"warning: {doubt}")
         except InputError as error:
             problems += error.problems
     if problems:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +11,19 @@ import typer
 
 from pkmodel import console
 from pkmodel.cli.files import whole
-from pkmodel.cli.options import Age, Ancestry, Drug, Height, JsonFlag, Sex, Weight, patient_of
+from pkmodel.cli.options import (
+    Age,
+    Ancestry,
+    Cyp2b6,
+    Drug,
+    Height,
+    Hepatic,
+    JsonFlag,
+    Severity,
+    Sex,
+    Weight,
+    patient_of,
+)
 from pkmodel.console import NOT_FOR_CARE
 from pkmodel.errors import InputError, Problem, shown
 
@@ -162,6 +176,9 @@ def show_protocol(
     height: Height = None,
     sex: Sex = None,
     ancestry: Ancestry = "other",
+    cyp2b6_activity: Cyp2b6 = 1.0,
+    hepatic_impairment: Hepatic = 0.0,
+    severity: Severity = None,
     records: Annotated[str | None, typer.Option(help="Write the doses as NONMEM-style records (.csv).")] = None,
     model: Annotated[str | None, typer.Option(help="Model whose routes the records follow.")] = None,
     drug: Annotated[Drug, typer.Option(help="For the records: own: the mg as the model's drug; half: the S half.")] = (
@@ -170,14 +187,17 @@ def show_protocol(
     as_json: JsonFlag = False,
 ) -> None:
     """Print the course of a protocol, session by session; with a weight, in mg, and why a dose was changed."""
-    from pkmodel.dosing import course_for
-    from pkmodel.specs.dose import per_weight
+    from pkmodel.instructions import COLUMNS, course_for, heading, lines
+    from pkmodel.population import Patient
+    from pkmodel.specs.dose import same_for_all
     from pkmodel.specs.library import load_protocol
 
     spec = load_protocol(name)
-    patient = patient_of(weight, age, height, sex, ancestry).population() if weight is not None else None
+    who = patient_of(weight, age, height, sex, ancestry, cyp2b6_activity, hepatic_impairment, severity)
+    sized = any(not same_for_all(part.dose) for planned in spec.plan() for part in planned.parts)
+    patient = who.population() if weight is not None or (not sized and who != Patient()) else None
     if records is not None:
-        written = _write_records(records, spec, model, patient_of(weight, age, height, sex, ancestry), drug)
+        written = _write_records(records, spec, model, who, drug)
         console.note(f"{written}. {NOT_FOR_CARE}")
     elif model is not None:
         raise InputError(Problem("--model without --records", "--records FILE.csv, which it is for", "--model"))
@@ -188,12 +208,48 @@ def show_protocol(
     console.text(spec.title, bold=True)
     if spec.source:
         console.text(f"{spec.source.citation} (evidence: {spec.source.evidence or 'not stated'})")
-    console.table(rows, tuple(rows[0]), right=("session", "day", "given_mg", "devices"))
+    for above, of_phase in groupby(rows, key=heading):
+        console.text(f"\n{above}", bold=True)
+        shown = lines(of_phase, patient=patient is not None)
+        used = [column for column in COLUMNS if any(line.get(column) for line in shown)]
+        console.table(shown, used, right=("session", "day", "mg"))
     for sentence in spec.notes:
         console.text(f"- {sentence}")
-    if patient is None and any(per_weight(planned.dose) for planned in spec.plan()):
+    if patient is None and sized:
         console.text('Doses per kilogram: give --weight "82 kg" to see them in mg.')
     console.text(NOT_FOR_CARE)
+
+
+@protocols.command("export")
+def export_protocol(
+    name: Name,
+    to: Annotated[str, typer.Option(help="nonmem, mrgsolve or rxode2.")],
+    weight: Weight = None,
+    age: Age = None,
+    height: Height = None,
+    sex: Sex = None,
+    ancestry: Ancestry = "other",
+    model: Annotated[
+        str | None, typer.Option(help="Model whose compartments receive the doses [central or depot].")
+    ] = None,
+    drug: Annotated[Drug, typer.Option(help="own: the mg as the model's drug; half: the S half.")] = Drug.match,
+    output: Annotated[str | None, typer.Option("-o", "--out", help="File [standard output].")] = None,
+) -> None:
+    """Print the doses of a protocol for one patient as text that another program reads."""
+    from pkmodel.records.exchange import export
+    from pkmodel.specs.library import load_model, load_protocol
+
+    patient = patient_of(weight, age, height, sex, ancestry)
+    chosen = load_model(model) if model is not None else None
+    text = export(load_protocol(name), patient, to, model=chosen, drug=drug.value)
+    if output is None:
+        sys.stdout.write(text)
+        return
+    if not output.strip():
+        raise InputError(Problem("an empty path", "a path", "--out"))
+    with whole(Path(output), "--out") as part:
+        part.write_text(text, encoding="utf-8")
+    console.note(f"{output}: the doses of {name} for {to}. {NOT_FOR_CARE}")
 
 
 def _write_records(text: str, spec: ProtocolSpec, model: str | None, patient: Patient, drug: Drug) -> str:

@@ -19,6 +19,12 @@ Ancestry = Annotated[str, typer.Option(help="other, asian or japanese.")]
 Cyp2b6 = Annotated[
     float, typer.Option("--cyp2b6-activity", help="CYP2B6: 1 without an inhibitor, 0 inactive, for models that ask.")
 ]
+Severity = Annotated[
+    float | None, typer.Option(help="Severity score (MADRS, say), for protocols whose dose depends on it.")
+]
+Hepatic = Annotated[
+    float, typer.Option("--hepatic-impairment", help="0 none to 1 severe, for protocols and models that ask.")
+]
 
 
 class Drug(StrEnum):
@@ -36,8 +42,19 @@ def patient_of(
     sex: str | None,
     ancestry: str,
     cyp2b6_activity: float = 1.0,
+    hepatic_impairment: float = 0.0,
+    severity: float | None = None,
 ) -> Patient:
     """The patient that the options describe. Raises InputError where a value is not a person's."""
     from pkmodel.population import Patient
 
-    return Patient(weight=weight, age=age, height=height, sex=sex, ancestry=ancestry, cyp2b6_activity=cyp2b6_activity)
+    return Patient(
+        weight=weight,
+        age=age,
+        height=height,
+        sex=sex,
+        ancestry=ancestry,
+        cyp2b6_activity=cyp2b6_activity,
+        hepatic_impairment=hepatic_impairment,
+        severity=severity,
+    )

@@ -64,19 +64,19 @@ def bare_course(course):
 
 
 @kernel
-def lay_out(events, patient, time, on_grid, n_times, course, row):
+def lay_out(events, patient, time, stride, place, on_grid, n_times, course, row):
     """Fill ``row`` of the course with the stops of a patient.
 
-    ``on_grid[k]`` is 1 where observation k follows the one before it by a step of the grid. What arrives at the time of
-    an observation comes before it.
+    Observation k is at ``time[k * stride + place]``; ``on_grid[k]`` is 1 where it follows the one before it by a step
+    of the grid. What arrives at the time of an observation comes before it.
     """
     taken, at, stop = 0, 0, row * course.room
     while at < n_times:
-        upcoming = np.inf
+        upcoming, now = np.inf, time[at * stride + place]
         if taken < events.number:
             event = event_of(events, taken, patient)
             upcoming = time_of(events, event, patient)
-            if upcoming <= time[at]:
+            if upcoming <= now:
                 course.when[stop] = upcoming
                 course.event[stop] = event
                 course.first[stop] = 0
@@ -85,9 +85,14 @@ def lay_out(events, patient, time, on_grid, n_times, course, row):
                 stop += 1
                 continue
         count = 1
-        while at + count < n_times and count < LONGEST_RUN and on_grid[at + count] and time[at + count] < upcoming:
+        while (
+            at + count < n_times
+            and count < LONGEST_RUN
+            and on_grid[at + count]
+            and time[(at + count) * stride + place] < upcoming
+        ):
             count += 1
-        course.when[stop] = time[at]
+        course.when[stop] = now
         course.event[stop] = -1
         course.first[stop] = at
         course.points[stop] = count

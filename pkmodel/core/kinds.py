@@ -37,3 +37,11 @@ class Events(NamedTuple):
     value: NDArray[np.float64]
     port_compartment: NDArray[np.int64]
     alike: bool = False
+
+    def only(self, who: NDArray[np.int64] | NDArray[np.bool_]) -> Events:
+        """The events of some of the patients, by their numbers in the block or by flags."""
+        events = self._replace(value=np.ascontiguousarray(self.value[:, who]))
+        if self.time.shape[1] > 1:
+            time, order = np.ascontiguousarray(self.time[:, who]), np.ascontiguousarray(self.order[:, who])
+            events = events._replace(time=time, order=order)
+        return events

@@ -229,17 +229,21 @@ def _levels(
 ):
     """Levels of a block of patients, stored in ``out`` or, where that is empty, counted into ``counts``."""
     n, n_times, n_observed, storing = rates.shape[0], time.shape[0], observed.shape[0], out.size > 0
+    stride, nobody = time.shape[1], np.int64(0)
     structure, chain, course = bare_structure(structure), bare_chain(chain), bare_course(course)
     room, group, events = _bare_room(room), bare_group(group), bare_events(events)
     rates, initial, time, on_grid = pointer(rates), pointer(initial), pointer(time), pointer(on_grid)
     observed, scale, out, queue = pointer(observed), pointer(scale), pointer(out), pointer(queue)
-    if events.shared:
-        lay_out(events, np.int64(0), time, on_grid, n_times, course, np.int64(0))
+    shared = course.rows == 1
+    if shared:
+        lay_out(events, nobody, time, stride, nobody, on_grid, n_times, course, nobody)
     for first in range(0, n, WIDTH):
         muster(structure, chain, group, initial, queue, first, n)
-        if not events.shared:
+        if not shared:
             for lane in range(WIDTH):
-                lay_out(events, group.patients[lane], time, on_grid, n_times, course, lane)
+                patient = group.patients[lane]
+                own = patient if stride > 1 else nobody
+                lay_out(events, patient, time, stride, own, on_grid, n_times, course, lane)
         begin(structure, rates, group.patients, unit, chain)
         _follow(structure, chain, events, group, room, course)
         length = 1
@@ -252,7 +256,7 @@ def _levels(
                 place = step * room.width + entry
                 transposed(room.rows, place, room.width, room.table, entry * _STRIDE + step, room.width * _STRIDE)
         for lane in range(min(WIDTH, n - first)):
-            row = np.int64(0) if events.shared else lane
+            row = nobody if shared else lane
             _compose(structure, observed, n_observed, course, row, lane, room, n_times)
             if storing:
                 hand_over(room.single, 0, out, (first + lane) * n_observed * n_times, n_observed * n_times)
@@ -285,7 +289,8 @@ def levels(
     initial
         (n, s) states at the first event or time.
     time, on_grid, unit
-        (t,) rising times of observation, h; whether each follows the one before by a step of the grid; and that step.
+        (t, 1 or n) rising times of observation, h; whether each (t,) follows the one before by a step of the grid,
+        the same for all; and that step.
     observed, scale
         (k,) states, and (k, n) factors that turn them into levels.
     out
@@ -294,8 +299,10 @@ def levels(
         (t, k, sketch.BINS) has each level added as a count instead.
     """
     width = int((structure.row_start[observed + 1] - structure.row_start[observed]).sum())
-    stops = events.time.shape[0] + time.size
-    length = -(-min(LONGEST_RUN, time.size) // WIDTH) * WIDTH
+    times = time.shape[0]
+    stops = events.time.shape[0] + times
+    shared = events.time.shape[1] == 1 and time.shape[1] == 1
+    length = -(-min(LONGEST_RUN, times) // WIDTH) * WIDTH
     room = Room(
         now=aligned(1, WIDTH),
         seen=aligned(stops, structure.size, WIDTH),
@@ -303,14 +310,14 @@ def levels(
         table=aligned(WIDTH, width, _STRIDE),
         inputs=np.empty(structure.size),
         column=np.empty(structure.size, dtype=np.int64),
-        single=aligned(observed.size * time.size + 4 * WIDTH),
+        single=aligned(observed.size * times + 4 * WIDTH),
         width=width,
     )
     _levels(
         structure,
         chain_for(structure.size, structure.entries),
         group_for(structure.states, structure.ports),
-        course_for(1 if events.time.shape[1] == 1 else WIDTH, stops),
+        course_for(1 if shared else WIDTH, stops),
         room,
         np.arange(rates.shape[0]),
         rates,

@@ -161,7 +161,8 @@ def _levels(wanted, bench, course, rates, places, events, time, on_grid, unit, s
     stride = bench.single
     bench, course, events = bare_bench(bench), bare_course(course), bare_events(events)
     rates, time, on_grid, out = pointer(rates), pointer(time), pointer(on_grid), pointer(out)
-    lay_out(events, np.int64(0), time, on_grid, n_times, course, np.int64(0))
+    one, first_row = np.int64(1), np.int64(0)
+    lay_out(events, first_row, time, one, first_row, on_grid, n_times, course, first_row)
     central = places[0]
     for first in range(0, n, WIDTH):
         stars = np.int64(0)

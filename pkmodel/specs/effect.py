@@ -23,6 +23,7 @@ from pkmodel.errors import InputError, Problem, one_of, shown, unknown_name
 from pkmodel.specs import fields
 from pkmodel.specs.expressions import Dimensions, ExpressionField, QuantityField
 from pkmodel.specs.loading import Spec
+from pkmodel.specs.shapes import short_form, takes, words
 
 #: The driver of an effect that is on one output.
 ONLY = ""
@@ -119,6 +120,15 @@ class Turnover(Spec):
         return change
 
 
+@takes(
+    {
+        "anyOf": [
+            {"type": "string"},
+            {"type": "object", "additionalProperties": {"type": "string"}, "minProperties": 1},
+        ],
+        "description": "the name of an output, or {s: an output, n: another}",
+    }
+)
 def _drivers(value: Any) -> dict[str, str]:
     """``on: esketamine`` or ``on: {s: esketamine, n: noresketamine}``."""
     if isinstance(value, str):
@@ -128,6 +138,7 @@ def _drivers(value: Any) -> dict[str, str]:
     raise InputError(Problem(shown(value), "the name of an output, or {s: an output, n: another}"))
 
 
+@short_form(lambda full: dict(full["additionalProperties"]))
 def _sites(value: Any) -> Any:
     """``effect_site: {half_life: 8.3 min}`` is that of the only driver."""
     if isinstance(value, dict) and not (value and all(isinstance(part, dict) for part in value.values())):
@@ -135,6 +146,15 @@ def _sites(value: Any) -> Any:
     return value
 
 
+@takes(
+    {
+        "anyOf": [
+            words(*get_args(fields.Evidence)),
+            {"type": "object", "additionalProperties": words(*get_args(fields.Evidence))},
+        ],
+        "description": "how well a number is supported, or {name of a number: its grade}",
+    }
+)
 def _grades(value: Any) -> dict[str, Any]:
     """``evidence: primary`` or ``evidence: {c50: primary, hill: secondary}``."""
     grades = value if isinstance(value, dict) else {ONLY: value}
@@ -145,6 +165,7 @@ def _grades(value: Any) -> dict[str, Any]:
     return dict(grades)
 
 
+@short_form({"type": "string"})
 def _origins(value: Any) -> Any:
     """``from: Table 3`` or ``from: {c50: Table 3, hill: a figure}``."""
     return {ONLY: value} if isinstance(value, str) else value

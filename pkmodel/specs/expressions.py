@@ -19,6 +19,7 @@ from pydantic import PlainValidator
 
 from pkmodel import units
 from pkmodel.errors import InputError, Problem, shown
+from pkmodel.specs import shapes
 
 MAX_LENGTH = 400
 MAX_NODES = 200
@@ -71,6 +72,7 @@ class Expression:
         return _dimensions(self.node, known)
 
 
+@shapes.takes(shapes.FORMULA)
 def parse_expression(text: object) -> Expression:
     """Parse a formula (or a plain number). Raises InputError on anything outside the whitelist."""
     if isinstance(text, Expression):
@@ -110,6 +112,7 @@ class Constant(Expression):
 _LOOKS_LIKE_A_QUANTITY = re.compile(r"\s*[+-]?[\d.]+(?:[eE][+-]?\d+)?\s*(?:[A-Za-z%µμ].*)?", re.DOTALL)
 
 
+@shapes.takes({**shapes.FORMULA, "description": 'a quantity such as "121 ng/mL", or a formula of parameters'})
 def parse_quantity_or_formula(text: object) -> Expression:
     """Parse a quantity such as ``121 ng/mL``, or a formula of parameters such as ``C50 * 2``.
 

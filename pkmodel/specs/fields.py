@@ -9,7 +9,9 @@ from pydantic import Field, PlainValidator
 
 from pkmodel import units
 from pkmodel.errors import InputError, Problem, shown
+from pkmodel.specs import shapes
 from pkmodel.specs.loading import Spec
+from pkmodel.specs.shapes import short_form
 from pkmodel.units import Quantity
 
 #: How well a number is supported; see "Evidence" in the README.
@@ -30,6 +32,9 @@ LONGEST = 876_000.0
 
 
 def _kind(kind: str, *, above: float | None = None, least: float | None = None) -> Callable[[object], Quantity]:
+    bound = ", above 0" if above is not None else ", of at least 0" if least is not None else ""
+
+    @shapes.takes(shapes.quantity(units.KINDS[kind][1] + bound, signed=not bound))
     def read(value: object) -> Quantity:
         quantity = units.as_kind(value, kind)
         if kind == "time" and quantity.value > LONGEST:
@@ -52,9 +57,11 @@ Age = Annotated[Quantity, PlainValidator(_kind("age", least=0.0))]
 Volume = Annotated[Quantity, PlainValidator(_kind("volume", above=0.0))]
 BodyMassIndex = Annotated[Quantity, PlainValidator(_kind("body mass index", least=0.0))]
 Concentration = Annotated[Quantity, PlainValidator(_kind("concentration", above=0.0))]
+VolumeFlow = Annotated[Quantity, PlainValidator(_kind("volume flow", above=0.0))]
 MolarMass = Annotated[Quantity, PlainValidator(_kind("molar mass", above=0.0))]
 
 
+@shapes.takes(shapes.quantity('a number with or without a unit, such as "95.2 L/h"', plain=True, signed=True))
 def _any_quantity(value: object) -> Quantity:
     return units.parse(value, allow_plain=True)
 
@@ -62,6 +69,7 @@ def _any_quantity(value: object) -> Quantity:
 AnyQuantity = Annotated[Quantity, PlainValidator(_any_quantity)]
 
 
+@shapes.takes(shapes.quantity('a share from 0 to 1, such as "95 %"', plain=True))
 def _share(value: object) -> Quantity:
     quantity = units.as_kind(value, "number")
     if not 0.0 <= quantity.value <= 1.0:
@@ -72,9 +80,12 @@ def _share(value: object) -> Quantity:
 Share = Annotated[Quantity, PlainValidator(_share)]
 
 
-def _range(kind: str) -> Callable[[object], tuple[float, float]]:
+def range_of(kind: str) -> Callable[[object], tuple[float, float]]:
     """A pair of bounds in base units; null leaves a side open."""
 
+    bounds = f"[lower, upper], each {units.KINDS[kind][1]} or null"
+
+    @shapes.takes(shapes.pair(shapes.quantity(units.KINDS[kind][1], plain=kind == "number"), bounds))
     def read(value: object) -> tuple[float, float]:
         expected = f"[lower, upper], each {units.KINDS[kind][1]} or null"
         if not isinstance(value, list) or len(value) != 2:
@@ -92,14 +103,15 @@ def _range(kind: str) -> Callable[[object], tuple[float, float]]:
     return read
 
 
-AgeRange = Annotated[tuple[float, float], PlainValidator(_range("age"))]
-WeightRange = Annotated[tuple[float, float], PlainValidator(_range("weight"))]
-LengthRange = Annotated[tuple[float, float], PlainValidator(_range("length"))]
-BodyMassIndexRange = Annotated[tuple[float, float], PlainValidator(_range("body mass index"))]
-ConcentrationRange = Annotated[tuple[float, float], PlainValidator(_range("concentration"))]
-TimeRange = Annotated[tuple[float, float], PlainValidator(_range("time"))]
+AgeRange = Annotated[tuple[float, float], PlainValidator(range_of("age"))]
+WeightRange = Annotated[tuple[float, float], PlainValidator(range_of("weight"))]
+LengthRange = Annotated[tuple[float, float], PlainValidator(range_of("length"))]
+BodyMassIndexRange = Annotated[tuple[float, float], PlainValidator(range_of("body mass index"))]
+ConcentrationRange = Annotated[tuple[float, float], PlainValidator(range_of("concentration"))]
+TimeRange = Annotated[tuple[float, float], PlainValidator(range_of("time"))]
 
 
+@shapes.takes({"type": ["string", "object"], "description": "a name, a path, or what the file would hold"})
 def _name_or_mapping(value: object) -> str | dict[str, Any]:
     if isinstance(value, (str, dict)):
         return value
@@ -121,6 +133,7 @@ class Citation(Spec):
     evidence: Evidence | None = None
 
 
+@short_form({"type": "string", "minLength": 3})
 def text_as_citation(value: Any) -> Any:
     """``source: some text`` is short for ``source: {citation: some text}``."""
     return {"citation": value} if isinstance(value, str) else value

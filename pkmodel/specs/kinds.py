@@ -19,6 +19,7 @@ from pkmodel.specs.library import (
 from pkmodel.specs.loading import Source
 from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.protocol import ProtocolSpec
+from pkmodel.specs.protocol_lint import lint
 from pkmodel.specs.yaml_tree import Document, Place, dotted, read_yaml
 
 #: Keys by which a file says what it is; the first is the one that most have.
@@ -52,6 +53,11 @@ def kind_of(document: Document) -> str:
 
 def check_file(path: Path) -> str:
     """Check one file of any kind, with all that it refers to; the answer is its kind."""
+    return examine_file(path)[0]
+
+
+def examine_file(path: Path) -> tuple[str, list[Problem]]:
+    """Check one file of any kind; its kind, and what is legal in it and yet looks like a mistake."""
     document = read_yaml(path)
     kind = kind_of(document)
     loaders: dict[str, Callable[[Source], object]] = {
@@ -65,7 +71,8 @@ def check_file(path: Path) -> str:
     loaded = loaders[kind](path)
     if isinstance(loaded, ModelSpec):
         _check_protocols(loaded, document)
-    return kind[:-1]
+    doubts = lint(loaded) if isinstance(loaded, ProtocolSpec) else []
+    return kind[:-1], [item.at(where=document.name, line=document.line(loading.parts(item.path))) for item in doubts]
 
 
 def _check_protocols(model: ModelSpec, document: Document) -> None:

@@ -11,6 +11,7 @@ from pkmodel.errors import InputError, Problem, unknown_name
 from pkmodel.specs import fields, loading
 from pkmodel.specs.asked import Asked
 from pkmodel.specs.attach import attach
+from pkmodel.specs.clinic_rules import model_problems
 from pkmodel.specs.effect_file import EffectFile
 from pkmodel.specs.loading import Source, Spec
 from pkmodel.specs.mark import Mark
@@ -249,6 +250,9 @@ def _cross_checks(scenario: Scenario) -> list[Problem]:
                     problems.append(
                         unknown_name(f"a route of {model.id}", route, model.routes, path=f"{path}.protocol")
                     )
+            for problem in model_problems(arm.protocol.clinic, model):
+                found = f"{problem.found} in {problem.path} of the protocol"
+                problems.append(Problem(found, problem.expected, path=f"{path}.protocol", nearest=problem.nearest))
             for index, rule in enumerate(scenario.spec.rules):
                 problems += _rule_checks(rule, f"rules[{index}]", model, len(arm.protocol.plan()), arm.name)
             compare = scenario.spec.compare

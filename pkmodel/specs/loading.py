@@ -228,7 +228,7 @@ _PLAIN = {
     "bool_type": "true or false",
 }
 #: Parts of a place that our own short forms put in, and that no file has.
-_INVENTED = ("effects", "paths", "site", "[key]")
+_INVENTED = ("effects", "paths", "site", "listed", "do", "[key]", "[number]", "[form]")
 
 
 def _real_place(tree: Any, loc: Place) -> Place:

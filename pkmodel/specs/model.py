@@ -56,11 +56,14 @@ class Path(Spec):
 
     ``fraction`` is the part of the dose that goes this way, from 0 to 1. ``apparent: true`` says that it was estimated
     against a dose or a clearance that is not known exactly, so that a published one may exceed 1 (Simons 2022: 1.16).
+    ``swallowed`` marks the path of a nasal route that what runs down the throat takes, and is the part of a swallowed
+    mg that arrives by it (``fraction`` is that of a mg that is sprayed).
     """
 
     into: str
     fraction: ExpressionField | None = None
     apparent: bool = False
+    swallowed: ExpressionField | None = None
     lag: ExpressionField | None = None
     zero_order: ExpressionField | None = None
 
@@ -76,6 +79,12 @@ class RouteSpec(Spec):
 
     paths: list[Path] = Field(min_length=1)
     device: RouteDevice | None = None
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: Any, handler: Any) -> dict[str, Any]:
+        """In a file: the whole, or a bare list of paths."""
+        whole = dict(handler.resolve_ref_schema(handler(core)))
+        return {"anyOf": [whole["properties"]["paths"], whole]}
 
 
 def _paths(value: Any) -> Any:
@@ -232,9 +241,16 @@ class ModelSpec(Spec):
         return resolved
 
     def observable(self, name: str, *, path: str = "output") -> str:
-        """Resolve the name of an output or of an effect. Raises InputError with the nearest name."""
+        """Resolve the name of an output or of an effect. Raises InputError with the nearest name.
+
+        An effect also answers to what its name begins with (``dissociation`` for ``dissociation_olofsen2022``), where
+        only one does.
+        """
         if name in self.effects:
             return name
+        named = [effect for effect in self.effects if effect.startswith(f"{name}_")]
+        if len(named) == 1 and name not in self.outputs:
+            return named[0]
         try:
             return self.output(name, path=path)
         except InputError:

@@ -167,6 +167,10 @@ def _routes(model: ModelSpec, known: Mapping[str, Dimensions], found: Problems) 
         if len(spec.paths) > 1 and without:
             missing = f"no fraction of the dose into {' and '.join(without)}"
             found.append(Problem(missing, "a fraction for each of several paths", path=bare))
+        swallowed = [way.into for way in spec.paths if way.swallowed is not None]
+        if len(swallowed) > 1 or (swallowed and route != "intranasal"):
+            expected = "at most one path that is swallowed, of the route intranasal"
+            found.append(Problem(f"swallowed into {' and '.join(swallowed)} by {route}", expected, path=bare))
         for index, way in enumerate(spec.paths):
             path = f"{bare}[{index}]" if spec.device is None else f"{bare}.paths[{index}]"
             if way.apparent and way.fraction is None:
@@ -180,6 +184,12 @@ def _routes(model: ModelSpec, known: Mapping[str, Dimensions], found: Problems) 
                 if spec.device is None and not device_free(model, way.fraction):
                     found.append(
                         Problem("device", "a route that declares its device: {strength: ...}", f"{path}.fraction")
+                    )
+            if way.swallowed is not None:
+                check_formula(way.swallowed, known, {}, f"{path}.swallowed", found, model, what="a fraction")
+                if not device_free(model, way.swallowed):
+                    found.append(
+                        Problem("device", "a fraction that does not depend on the device", f"{path}.swallowed")
                     )
             for name, time in (("lag", way.lag), ("zero_order", way.zero_order)):
                 if time is not None:
@@ -216,6 +226,7 @@ def _typical_values(model: ModelSpec, found: Problems) -> None:
         for index, way in enumerate(spec.paths):
             path = f"routes.{route}[{index}]" if spec.device is None else f"routes.{route}.paths[{index}]"
             trial(way.fraction, f"{path}.fraction", high=None if way.apparent else 1.0)
+            trial(way.swallowed, f"{path}.swallowed", high=1.0)
             trial(way.lag, f"{path}.lag")
             trial(way.zero_order, f"{path}.zero_order")
     for name, output in model.outputs.items():

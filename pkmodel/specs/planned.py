@@ -1,21 +1,38 @@
-"""A session as a protocol plans it, before any patient is known, and what is wrong with one."""
+"""A session as a protocol plans it, before any patient is known."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pkmodel.errors import Problem
-from pkmodel.specs.device import Device
-from pkmodel.specs.dose import DoseLimits, Salt, WeightRule, per_weight
-from pkmodel.units import Quantity
+from pkmodel.specs.device import Atomiser, Device, Product, Pump
+from pkmodel.specs.dose import DoseBand, DoseLimits, Salt, WeightRule, is_rate, same_for_all
+from pkmodel.units import Quantity, clock
 
 
 @dataclass(frozen=True)
 class PlannedPart:
-    """One dose of a session: ``over`` h, or at once where that is 0; it begins where the part before it has ended."""
+    """One dose of a session: ``over`` h, or at once where that is 0.
+
+    It begins ``pause`` h after the part before it has ended. The first of the bands ``when`` that fits a patient goes
+    before ``dose``. A rate goes over ``over``, which is then above 0.
+    """
 
     dose: Quantity
     over: float = 0.0
+    pause: float = 0.0
+    when: tuple[DoseBand, ...] = ()
+
+    @property
+    def fixed(self) -> float | None:
+        """The dose (mg) that everybody is asked to get; None where it depends on the patient."""
+        if self.when or not same_for_all(self.dose):
+            return None
+        return self.dose.value * self.over if is_rate(self.dose) else self.dose.value
+
+    @property
+    def label(self) -> str:
+        """The dose as it was written; a rate with its time."""
+        return f"{self.dose.text} for {clock(self.over)}" if is_rate(self.dose) else self.dose.text
 
 
 @dataclass(frozen=True)
@@ -33,6 +50,9 @@ class PlannedSession:
     weight: WeightRule
     limits: DoseLimits
     place: str
+    atomiser: Atomiser | None = None
+    product: Product | None = None
+    pump: Pump | None = None
 
     @property
     def dose(self) -> Quantity:
@@ -41,63 +61,60 @@ class PlannedSession:
 
     @property
     def over(self) -> float:
-        """Hours that the parts last as planned; 0 where all is given at once."""
-        return sum(part.over for part in self.parts)
+        """Hours that the parts last as planned, with the pauses between them; 0 where all is given at once."""
+        return sum(part.pause + part.over for part in self.parts)
 
     @property
     def label(self) -> str:
         """What is given, as it was written."""
-        return " + ".join(part.dose.text for part in self.parts)
+        return " + ".join(part.label for part in self.parts)
+
+    @property
+    def step(self) -> float | None:
+        """mg that a dose is rounded to; None where it is not, or where the file does not say enough.
+
+        An atomiser gives whole sprays, whether ``round_to`` says so or not.
+        """
+        wanted = self.limits.round_to
+        if isinstance(wanted, Quantity):
+            return wanted.value
+        if wanted == "device":
+            return self.device.strength.value if self.device is not None else None
+        if wanted == "vial":
+            product = self.product
+            return product.concentration.value * product.vial.value if product and product.vial else None
+        return self.atomiser.per_spray if self.atomiser is not None else None
+
+    @property
+    def counted(self) -> bool:
+        """Whether patients get different numbers of devices or sprays."""
+        limits = self.limits
+        several = (limits.max_per_kg, limits.max_session, limits.max_day, limits.max_course)
+        nasal = self.device is not None or self.atomiser is not None
+        return nasal and (self.parts[0].fixed is None or any(cap is not None for cap in several))
 
     @property
     def last_device(self) -> float:
-        """Hours from the start to the last device of the dose as planned (0 for a dose per kilogram)."""
-        if self.device is None or per_weight(self.dose):
+        """Hours from the start to the last device or spray as planned (0 where the dose depends on the patient)."""
+        fixed = self.parts[0].fixed
+        if fixed is None or (self.device is None and self.atomiser is None):
             return 0.0
-        return max(0.0, round(self.dose.value / self.device.strength.value) - 1) * self.device.pause
+        if self.device is not None:
+            return max(0.0, round(fixed / self.device.strength.value) - 1) * self.device.pause
+        assert self.atomiser is not None
+        return max(0.0, round(fixed / self.atomiser.per_spray) - 1) * self.atomiser.pause
+
+    @property
+    def lasts(self) -> float:
+        """Hours from the start to the end of the session, as planned."""
+        return max(self.over, self.last_device)
+
+    @property
+    def end(self) -> float:
+        """When the session ends as planned, h from the start of the course."""
+        return self.start + self.lasts
 
     @property
     def day(self) -> str:
         """The day of the course, from 1, as people read it."""
         return f"{self.start / 24 + 1:g}"
-
-
-def session_problems(planned: PlannedSession) -> list[Problem]:
-    """What cannot be carried out of a session, whoever the patient."""
-    problems = []
-    device, limits = planned.device, planned.limits
-    if device is not None and planned.route != "intranasal":
-        problems.append(Problem(f"a device on the route {planned.route}", "the route intranasal", planned.place))
-    if device is not None and planned.over:
-        problems.append(Problem("a device and over", "one of the two: devices are given at once", planned.place))
-    if device is not None:
-        count = planned.dose.value / device.strength.value
-        if not per_weight(planned.dose) and abs(count - round(count)) > 1e-9:
-            step = device.strength.number
-            options = sorted({max(1, int(count)), int(count) + 1})
-            fits = " or ".join(f"{step * number:g} {device.strength.unit.text}" for number in options)
-            problems.append(
-                Problem(planned.dose.text, f"whole devices of {device.strength.text}: {fits}", f"{planned.place}.dose")
-            )
-        cap = limits.max_single
-        if (
-            cap is not None
-            and limits.round_to is None
-            and cap.value < planned.dose.value
-            and not per_weight(planned.dose)
-        ):
-            count = cap.value / device.strength.value
-            if abs(count - round(count)) > 1e-9:
-                expected = f"a cap of whole devices of {device.strength.text}, or round_to: {device.strength.text}"
-                problems.append(Problem(f"max_single {cap.text} below {planned.dose.text}", expected, planned.place))
-        if per_weight(planned.dose):
-            whole = limits.round_to and abs(limits.round_to.value / device.strength.value % 1.0) < 1e-9
-            if not whole:
-                problems.append(
-                    Problem(
-                        found=f"{planned.dose.text} from devices of {device.strength.text}",
-                        expected=f"dose_limits with round_to: {device.strength.text}",
-                        path=f"{planned.place}.dose",
-                    )
-                )
-    return problems

@@ -5,21 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import BeforeValidator, Field, PlainValidator, model_validator
 
 from pkmodel import units
 from pkmodel.errors import InputError, Problem, nearest, one_of, shown
-from pkmodel.specs import fields
+from pkmodel.specs import fields, shapes
 from pkmodel.specs.loading import Spec
 
 FORMS = ("normal", "truncated_normal", "lognormal", "uniform", "fixed", "by_sex")
 #: Covariates that may be correlated with one another.
 CORRELATED = ("age", "height", "weight")
 #: What a body can be; anything outside is taken for a mistake and refused.
-PLAUSIBLE = {"age": (0.0, 120.0), "height": (30.0, 260.0), "weight": (0.4, 400.0)}
-PLAUSIBLE_TEXT = {"age": "0 to 120 y", "height": "30 to 260 cm", "weight": "0.4 to 400 kg"}
+PLAUSIBLE = {"age": (0.0, 120.0), "height": (30.0, 260.0), "weight": (0.4, 400.0), "severity": (0.0, 1000.0)}
+PLAUSIBLE_TEXT = {
+    "age": "0 to 120 y",
+    "height": "30 to 260 cm",
+    "weight": "0.4 to 400 kg",
+    "severity": "0 to 1000",
+}
 
 
 @dataclass(frozen=True)
@@ -37,8 +42,38 @@ class Distribution:
     by_sex: tuple[Distribution, Distribution] | None = None  # female, male
 
 
+def _distribution_schema(kind: str) -> shapes.Schema:
+    """The forms of a distribution; of men and women each one of its own."""
+    one = shapes.quantity(units.KINDS[kind][1])
+    two = {"type": "array", "items": one, "minItems": 2, "maxItems": 2}
+    spread = shapes.quantity('a coefficient of variation such as "22 %"', plain=True)
+    forms = {
+        "normal": two,
+        "truncated_normal": two,
+        "uniform": two,
+        "fixed": one,
+        "lognormal": {
+            "type": "object",
+            "properties": {"median": one, "cv": spread},
+            "required": ["median", "cv"],
+            "additionalProperties": False,
+        },
+        "range": two,
+        "from": {"type": "string"},
+        "evidence": shapes.words(*get_args(fields.Evidence)),
+    }
+    single = {"type": "object", "properties": forms, "additionalProperties": False}
+    by_sex = {
+        "type": "object",
+        "properties": dict.fromkeys(fields.SEXES, single),
+        "required": list(fields.SEXES),
+        "additionalProperties": False,
+    }
+    return {"type": "object", "properties": {**forms, "by_sex": by_sex}, "additionalProperties": False}
+
+
 def _distribution(covariate: str, kind: str) -> Callable[[object], Distribution]:
-    example = {"age": "[45 y, 14 y]", "length": "[161 cm, 7 cm]", "weight": "[74 kg, 15 kg]"}[kind]
+    example = {"age": "[45 y, 14 y]", "length": "[161 cm, 7 cm]", "weight": "[74 kg, 15 kg]", "number": "[30, 6]"}[kind]
 
     def refuse(found: str, expected: str, path: str = "", close: str = "") -> InputError:
         return InputError(Problem(found=found, expected=expected, path=path, nearest=close))
@@ -54,6 +89,7 @@ def _distribution(covariate: str, kind: str) -> Callable[[object], Distribution]
         except InputError as error:
             raise InputError(error.problems[0].at(path=path)) from None
 
+    @shapes.takes(_distribution_schema(kind))
     def read(value: object) -> Distribution:
         if isinstance(value, Distribution):
             return value
@@ -113,21 +149,27 @@ def _distribution(covariate: str, kind: str) -> Callable[[object], Distribution]
     return read
 
 
+ShareOf = Annotated[float, Field(ge=0, le=1), shapes.Also(shapes.quantity('a share such as "58 %"', plain=True))]
 AgeDistribution = Annotated[Distribution, PlainValidator(_distribution("age", "age"))]
 HeightDistribution = Annotated[Distribution, PlainValidator(_distribution("height", "length"))]
 WeightDistribution = Annotated[Distribution, PlainValidator(_distribution("weight", "weight"))]
+SeverityDistribution = Annotated[Distribution, PlainValidator(_distribution("severity", "number"))]
 
 
 class PopulationSpec(Spec):
-    """Covariate distributions. Correlations are of a Gaussian copula, so every marginal stays as stated."""
+    """Covariate distributions. Correlations are of a Gaussian copula, so every marginal stays as stated.
+
+    ``severity`` is a score (MADRS, say) that bands of a protocol may ask for; nobody has one where it is not given.
+    """
 
     title: str = ""
-    sex: dict[fields.Sex, Annotated[float, Field(ge=0, le=1)]]
+    sex: dict[fields.Sex, ShareOf]
     age: AgeDistribution
     height: HeightDistribution
     weight: WeightDistribution
+    severity: SeverityDistribution | None = None
     correlation: dict[str, Annotated[float, Field(gt=-1, lt=1)]] = {}
-    ancestry: dict[fields.Ancestry, Annotated[float, Field(ge=0, le=1)]] = {"other": 1.0}
+    ancestry: dict[fields.Ancestry, ShareOf] = {"other": 1.0}
     source: Annotated[fields.Citation | None, BeforeValidator(fields.text_as_citation)] = None
     notes: list[str] = []
 

@@ -8,15 +8,23 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, model_validator
 
 from pkmodel.errors import InputError, Problem
-from pkmodel.specs import fields
-from pkmodel.specs.device import Device
-from pkmodel.specs.dose import Dose, DoseLimits, Salt, WeightRule
+from pkmodel.specs import fields, shapes
+from pkmodel.specs.adherence import Adherence
+from pkmodel.specs.bands import band_problems
+from pkmodel.specs.clinic import Clinic
+from pkmodel.specs.clinic_rules import clinic_problems
+from pkmodel.specs.device import Atomiser, Device, Product, Pump
+from pkmodel.specs.dose import Dose, DoseBand, DoseLimits, Parts, Salt, WeightRule
+from pkmodel.specs.escalate import Escalate
 from pkmodel.specs.loading import Spec
-from pkmodel.specs.planned import PlannedPart, PlannedSession, session_problems
-from pkmodel.specs.sessions import Sessions, Taper
+from pkmodel.specs.planned import PlannedPart, PlannedSession
+from pkmodel.specs.session_rules import course_problems, session_problems
+from pkmodel.specs.sessions import Sessions
+from pkmodel.specs.taper import Taper
 
 
 def _not_yet(name: str) -> Any:
+    @shapes.takes({"not": {}, "description": f"{name} cannot be carried out by this version"})
     def refuse(value: object) -> None:
         raise InputError(Problem(found=name, expected=f"a protocol without {name}: this version cannot carry it out"))
 
@@ -33,28 +41,90 @@ class _Defaults(Spec):
     weight: WeightRule | None = None
     dose_limits: DoseLimits | None = None
     device: Device | None = None
-    atomiser: _not_yet("atomiser") = None  # type: ignore[valid-type]
+    atomiser: Atomiser | None = None
+    product: Product | None = None
+    pump: Pump | None = None
 
 
 class Phase(_Defaults):
-    """A run of sessions: one dose repeated, or a taper."""
+    """A run of sessions: one dose repeated, in one or in several parts, a taper, or an escalation."""
 
     name: str = Field(min_length=1, max_length=80)
     dose: Dose | None = None
+    dose_when: Annotated[list[DoseBand], Field(min_length=1)] | None = None
+    parts: Parts | None = None
     sessions: Sessions | None = None
     after: fields.Duration | None = None
     taper: Taper | None = None
+    escalate: Escalate | None = None
 
     @model_validator(mode="after")
     def _one_form(self) -> Phase:
-        fields.exactly_one(self, "dose", "taper")
-        if self.taper is not None and self.sessions is not None:
-            raise InputError(
-                Problem("taper and sessions", "one of them; a taper has its own sessions", path="sessions")
-            )
-        if self.dose is not None and self.sessions is None:
+        fields.exactly_one(self, "dose", "taper", "parts", "escalate")
+        self._one_dose()
+        for name, series in (("taper", self.taper), ("escalate", self.escalate)):
+            if series is not None and self.sessions is not None:
+                expected = f"one of them; {'a taper' if name == 'taper' else 'an escalation'} has its own sessions"
+                raise InputError(Problem(f"{name} and sessions", expected, path="sessions"))
+        if self.series is None and self.sessions is None:
             raise InputError(Problem("nothing", "sessions, when the dose is given", path="sessions"))
         return self
+
+    def _one_dose(self) -> None:
+        """Bands go with a dose, and are of its kind; parts have a time each."""
+        if self.parts is not None and self.over is not None:
+            raise InputError(Problem("parts and over", "over in each part that takes a time", path="over"))
+        if self.dose_when is None:
+            return
+        if self.dose is None:
+            raise InputError(Problem("dose_when without dose", "dose, for whom no band fits", path="dose_when"))
+        problems = band_problems(self.dose_when, "dose_when")
+        for index, band in enumerate(self.dose_when):
+            if band.dose.unit.dimensions != self.dose.unit.dimensions:
+                expected = f"a dose of the same kind as dose: {self.dose.text}"
+                problems.append(Problem(band.dose.text, expected, f"dose_when[{index}].dose"))
+        if problems:
+            raise InputError(problems)
+
+    def supplies(self, whole: _Defaults, lasting: bool) -> dict[str, Any]:
+        """What a session is given with: what the phase says, else what of the protocol goes with it.
+
+        A device or an atomiser of its own takes the place of either of the protocol's; a device of its own holds its
+        own drug; and the protocol's pump is for what is ``lasting``.
+        """
+        device, atomiser = self.device, self.atomiser
+        if device is None and atomiser is None:
+            device, atomiser = whole.device, whole.atomiser
+        product = self.product or (None if self.device is not None else whole.product)
+        pump = self.pump or (whole.pump if lasting else None)
+        return {"device": device, "atomiser": atomiser, "product": product, "pump": pump}
+
+    def planned(self, over: float) -> tuple[PlannedPart, ...]:
+        """The parts of a session; one dose goes over ``over`` h."""
+        if self.parts is None:
+            assert self.dose is not None
+            return (PlannedPart(self.dose, over, when=tuple(self.dose_when or ())),)
+        found: list[PlannedPart] = []
+        pause = 0.0
+        for part in self.parts:
+            if part.dose is not None:
+                found.append(PlannedPart(part.dose, part.over.value if part.over else 0.0, pause))
+                pause = 0.0
+            else:
+                assert part.pause is not None
+                pause += part.pause.value
+        return tuple(found)
+
+    @property
+    def series(self) -> Taper | Escalate | None:
+        """The doses of the phase where they change from session to session."""
+        return self.taper if self.taper is not None else self.escalate
+
+    @property
+    def by_day(self) -> bool:
+        """Whether the sessions are on stated days, which are those of the course where ``after`` is not given."""
+        when = self.series or self.sessions
+        return when is not None and when.by_day
 
 
 class ProtocolSpec(_Defaults):
@@ -66,7 +136,8 @@ class ProtocolSpec(_Defaults):
     source: Annotated[fields.Citation | None, BeforeValidator(fields.text_as_citation)] = None
     phases: list[Phase] = Field(min_length=1)
     notes: list[str] = []
-    clinic: _not_yet("clinic") = None  # type: ignore[valid-type]
+    clinic: Clinic | None = None
+    adherence: Adherence | None = None
 
     @model_validator(mode="after")
     def _possible(self) -> ProtocolSpec:
@@ -75,14 +146,17 @@ class ProtocolSpec(_Defaults):
             path = f"phases[{index}]"
             if phase.after is not None and index == 0:
                 problems.append(Problem("after in the first phase", "after only behind a phase", path=f"{path}.after"))
-            on_days = phase.sessions is not None and phase.sessions.days is not None
-            if phase.after is None and index > 0 and not on_days:
+            if phase.after is None and index > 0 and not phase.by_day:
                 problems.append(Problem("nothing", "after: the time from the last session before", f"{path}.after"))
         if problems:
             raise InputError(problems)
         plan = self.plan()
         for planned in plan:
             problems += session_problems(planned)
+        problems += course_problems(plan)
+        for name in ("product", "pump"):
+            if getattr(self, name) is not None and all(getattr(planned, name) is None for planned in plan):
+                problems.append(Problem(f"a {name} that no session uses", "a protocol without it", path=name))
         for before, planned in pairwise(plan):
             if planned.start <= before.start:
                 problems.append(
@@ -92,7 +166,7 @@ class ProtocolSpec(_Defaults):
                         path=planned.place,
                     )
                 )
-            elif planned.start < before.start + max(before.over, before.last_device):
+            elif planned.start < before.start + before.lasts:
                 problems.append(
                     Problem(
                         found=f"session {planned.index} before the end of session {before.index}",
@@ -100,37 +174,45 @@ class ProtocolSpec(_Defaults):
                         path=planned.place,
                     )
                 )
+        problems += clinic_problems(self.clinic, self.adherence, plan)
         unique = {(problem.path, problem.expected): problem for problem in reversed(problems)}
         if unique:
             raise InputError(list(unique.values())[::-1])
         return self
+
+    @property
+    def decides(self) -> bool:
+        """Whether what is given is only known on the day: a clinic decides, or sessions are missed or late."""
+        return self.clinic is not None or self.adherence is not None
 
     def plan(self) -> list[PlannedSession]:
         """Every session of the course in order, with the phase's settings over the protocol's."""
         planned: list[PlannedSession] = []
         for number, phase in enumerate(self.phases):
             start = planned[-1].start + phase.after.value if phase.after is not None and planned else 0.0
-            if phase.taper is not None:
-                offsets, doses = phase.taper.offsets(), phase.taper.doses()
+            default = phase.over or self.over
+            over = default.value if default else 0.0
+            if phase.series is not None:
+                offsets = phase.series.offsets()
+                parts: list[tuple[PlannedPart, ...]] = [(PlannedPart(dose, over),) for dose in phase.series.doses()]
             else:
-                assert phase.sessions is not None and phase.dose is not None
+                assert phase.sessions is not None
                 offsets = phase.sessions.offsets()
-                doses = [phase.dose] * len(offsets)
-            over = phase.over or self.over
-            for offset, dose in zip(offsets, doses, strict=True):
+                parts = [phase.planned(over)] * len(offsets)
+            for offset, given in zip(offsets, parts, strict=True):
                 planned.append(
                     PlannedSession(
                         index=len(planned) + 1,
                         phase=phase.name,
                         start=start + offset,
-                        parts=(PlannedPart(dose, over.value if over else 0.0),),
+                        parts=given,
                         drug=phase.drug or self.drug,
                         salt=phase.salt or self.salt or "base",
                         route=phase.route or self.route,
-                        device=phase.device or self.device,
                         weight=phase.weight or self.weight or WeightRule(),
                         limits=phase.dose_limits or self.dose_limits or DoseLimits(),
                         place=f"phases[{number}]",
+                        **phase.supplies(self, any(part.over for part in given)),
                     )
                 )
         return planned

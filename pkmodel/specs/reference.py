@@ -28,6 +28,7 @@ from pkmodel.specs import fields
 from pkmodel.specs.expressions import ExpressionField
 from pkmodel.specs.loading import Spec
 from pkmodel.specs.population import PopulationSpec
+from pkmodel.specs.shapes import quantity, takes
 from pkmodel.units import Quantity
 
 _CONCENTRATION = {"mass": 1.0, "volume": -1.0}
@@ -56,6 +57,19 @@ MOLAR_MASS = {
 }
 
 
+@takes(
+    {
+        "anyOf": [
+            quantity('a figure such as "355 ng/mL"', plain=True, signed=True),
+            {
+                "type": "array",
+                "items": quantity('a figure such as "355 ng/mL"', plain=True, signed=True),
+                "minItems": 1,
+                "maxItems": 2,
+            },
+        ]
+    }
+)
 def _one_or_range(value: object) -> tuple[Quantity, ...]:
     """``355 ng/mL``, or a range ``[100 ng/mL, 250 ng/mL]``."""
     if isinstance(value, tuple):

@@ -98,9 +98,9 @@ def rule_problems(rule: Rule, model: ModelSpec) -> list[Problem]:
     if (refused := refusal(model, name, rule.metric)) is not None:
         return [refused]
     side = "at_most" if rule.at_most is not None else "at_least"
-    found = _unit(model, name, METRICS[rule.metric], rule.limit, side)
+    found = unit_problems(model, name, METRICS[rule.metric], rule.limit, side)
     if rule.threshold is not None:
-        found += _unit(model, name, "concentration", rule.threshold, "threshold")
+        found += unit_problems(model, name, "concentration", rule.threshold, "threshold")
     return found
 
 
@@ -114,7 +114,7 @@ def asked_problems(asked: Asked, model: ModelSpec) -> list[Problem]:
         return [refused]
     if asked.threshold is None:
         return []
-    return _unit(model, name, "concentration", asked.threshold, "threshold")
+    return unit_problems(model, name, "concentration", asked.threshold, "threshold")
 
 
 def compare_problems(compare: Compare, rules: Sequence[Rule], model: ModelSpec) -> list[Problem]:
@@ -133,7 +133,7 @@ def compare_problems(compare: Compare, rules: Sequence[Rule], model: ModelSpec) 
     return problems
 
 
-def _unit(model: ModelSpec, name: str, kind: str, value: Quantity, path: str) -> list[Problem]:
+def unit_problems(model: ModelSpec, name: str, kind: str, value: Quantity, path: str) -> list[Problem]:
     """A limit or threshold in the unit of what it limits; below 0 only for an effect."""
     unit, expected = units.KINDS[kind]
     dimensions = dict(units.parse_unit(unit).dimensions)

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, PlainValidator, ValidationInfo, mod
 
 from pkmodel import units
 from pkmodel.errors import InputError, Problem, nearest, one_of, shown, unknown_name
-from pkmodel.specs import fields, mark
+from pkmodel.specs import fields, mark, shapes
 from pkmodel.specs.effect_file import ANALYTES
 from pkmodel.specs.loading import Spec
 from pkmodel.specs.mark import Mark
@@ -41,6 +41,7 @@ OF_SESSION = ("trough", "level_at", "fluctuation", "accumulation_ratio")
 UNITLESS = ("time", "number")
 
 
+@shapes.takes(shapes.words(*METRICS, *ALIASES))
 def metric_name(value: object) -> str:
     """The registered name of a metric. Raises InputError with the nearest one."""
     if isinstance(value, str) and (name := ALIASES.get(value, value)) in METRICS:
@@ -88,6 +89,31 @@ _WINDOWS = 'one of "each session", "worst session", "between sessions", "course"
 _WINDOWS += "{sessions: [8, 12]}, {from: 0 h, to: 96 h}"
 
 
+_COUNT = {"type": "integer", "minimum": 1}
+_TIME = shapes.quantity(units.KINDS["time"][1])
+_WINDOW_SCHEMA = {
+    "anyOf": [
+        shapes.words(*_NAMED),
+        {"type": "string", "pattern": r"^session:? [1-9]\d{0,4}$"},
+        {"type": "object", "properties": {"session": _COUNT}, "required": ["session"], "additionalProperties": False},
+        {
+            "type": "object",
+            "properties": {"sessions": {"type": "array", "items": _COUNT, "minItems": 2, "maxItems": 2}},
+            "required": ["sessions"],
+            "additionalProperties": False,
+        },
+        {
+            "type": "object",
+            "properties": {"from": _TIME, "to": _TIME},
+            "required": ["from", "to"],
+            "additionalProperties": False,
+        },
+    ],
+    "description": _WINDOWS,
+}
+
+
+@shapes.takes(_WINDOW_SCHEMA)
 def _window(value: object) -> Window:
     if isinstance(value, Window):
         return value
@@ -136,6 +162,9 @@ class Moment:
 _MOMENT = re.compile(r"(.+?)\s+after\s+(?:the\s+)?(session[ _]start|session[ _]end|last device|start|end)")
 
 
+@shapes.takes(
+    {"type": "string", "description": 'a moment such as "2 h after session_end" or "40 min after session_start"'}
+)
 def _moment(value: object) -> Moment:
     if isinstance(value, Moment):
         return value
@@ -156,6 +185,7 @@ def is_level(output: str) -> bool:
     return output in (*ANALYTES, "parent", "metabolite")
 
 
+@shapes.takes(shapes.quantity('a threshold such as "150 ng/mL"', plain=True, signed=True))
 def _threshold(value: object, info: ValidationInfo) -> Quantity:
     if is_level(info.data.get("output", "parent")):
         quantity = units.as_kind(value, "concentration")
@@ -234,6 +264,7 @@ class Arm(Spec):
     drug: Literal["match", "own", "half"] = "match"
 
 
+@shapes.takes(shapes.quantity('a time such as "4 h after each session start"'))
 def _observed_for(value: object) -> Quantity:
     text = value
     if isinstance(value, str):

@@ -63,6 +63,19 @@ class Block(Spec):
     origin: str | None = Field(default=None, alias="from")
     evidence: fields.Evidence | None = None
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: Any, handler: Any) -> dict[str, Any]:
+        """In a file: the effects beside their origin, and under ``eta`` who shares whose."""
+        whole = dict(handler.resolve_ref_schema(handler(core)))
+        known = dict(whole["properties"])
+        effects = known.pop("effects")
+        shared = {"type": "object", "additionalProperties": {"type": "string"}}
+        return {
+            **whole,
+            "properties": {**known, "eta": shared},
+            "additionalProperties": effects["additionalProperties"],
+        }
+
 
 BlockField = Annotated[Block, BeforeValidator(_split_origin)]
 

@@ -189,7 +189,7 @@ def test_devices_are_whole_and_spaced() -> None:
 def test_session_of_a_pump_ends_with_the_pump() -> None:
     """An infusion of 40 min from day 1 on."""
     plan = given(over="40 min")
-    assert plan.starts.tolist() == [0.0]
+    assert plan.starts.tolist() == [[0.0]]
     assert plan.ends.tolist() == [[2 / 3] * 3]
 
 

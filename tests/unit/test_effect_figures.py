@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 import pkmodel as pk
-from pkmodel import effect_figures, network, schedule, simulation
+from pkmodel import effect_figures, exact_figures, network, schedule, simulation
 from pkmodel import study as studies
 from pkmodel.core import sketch
 from pkmodel.metrics import Request, Span, evaluate
@@ -93,7 +93,7 @@ def test_times_of_a_curve_of_a_bolus() -> None:
     net = network.build(model, PATIENT.population())
     plan = schedule.build(_protocol("50 mg"), net, fraction_of_drug=1.0)
     limits = (1.0, 2.0, 6.0, 8.0, 10.0, 11.0)
-    found = simulation.course_figures(net, plan, thresholds={"small": limits}, effects=["small"])["small"]
+    found = exact_figures.course_figures(net, plan, thresholds={"small": limits}, effects=["small"])["small"]
     span = Span("session", 1)
     above = [float(evaluate(found, span, Request("time_above", "small", limit))[0]) for limit in limits]
     below = [float(evaluate(found, span, Request("time_below", "small", limit))[0]) for limit in limits]
@@ -192,7 +192,7 @@ def test_figures_against_dense_sampling(turnover: bool) -> None:
     plan = schedule.build(protocol, net, fraction_of_drug=1.0)
     names = list(model.effects)
     wanted = {name: LIMITS[name] for name in ["esketamine", *names]}
-    figures = simulation.course_figures(
+    figures = exact_figures.course_figures(
         net, plan, thresholds=wanted, moments=[MOMENT], between=True, effects=names, last=24.0
     )
     step = 4.0 / 3600

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 import pkmodel as pk
-from pkmodel import effect_figures, metrics, network, occasions, population, schedule, simulation
+from pkmodel import effect_figures, metrics, network, population, schedule, treatment
 from pkmodel.engine import AUTO, Numerics
+from pkmodel.exact_figures import course_figures
 from pkmodel.metrics import Figures, Request, Span
 from pkmodel.population import Population
 from pkmodel.specs.attach import attach
@@ -53,7 +54,7 @@ def _figures(protocol: dict[str, Any], thresholds: tuple[float, ...] = (), **mor
     net = network.build(pk.load_model(MODEL), WHO)
     plan = schedule.build(pk.load_protocol(protocol), net)
     limits = {"ketamine": thresholds}
-    found = simulation.course_figures(
+    found = course_figures(
         net, plan, thresholds=limits, settling=["ketamine"] if thresholds else [], interval=True, **more
     )
     return found["ketamine"]
@@ -159,7 +160,7 @@ def test_the_solver_agrees() -> None:
     plan = schedule.build(pk.load_protocol(_course("40 mg", "40 mg")), net)
     limit = 0.7 * 40.0 / VOLUME
     found = [
-        simulation.course_figures(
+        course_figures(
             net, plan, thresholds={"ketamine": (limit,)}, settling=["ketamine"], numerics=Numerics(engine=engine)
         )["ketamine"]
         for engine in ("propagator", "ode")
@@ -180,10 +181,11 @@ def test_of_an_effect_against_samples() -> None:
         "device": {"strength": "28 mg", "rest": "5 min"},
         "phases": [{"name": "x", "dose": "84 mg", "sessions": {"days": [1]}}],
     }
-    net, plan, parts = occasions.treat(model, people, pk.load_protocol(course), 1.0)
-    assert parts is None
+    treated = treatment.treat(model, people, pk.load_protocol(course), 1.0)
+    net, plan = treated.network, treated.plan
+    assert treated.course is None
     name = "dissociation_olofsen2022"
-    found = simulation.course_figures(net, plan, thresholds={name: (0.05,)}, effects=[name], settling=[name])[name]
+    found = course_figures(net, plan, thresholds={name: (0.05,)}, effects=[name], settling=[name])[name]
     hours = metrics.evaluate(found, Span("session", 1), Request("time_until_below", name, 0.05))
     assert (hours > 0).sum() >= 8, "most people reach 5 %"
     grid = np.arange(24 * 3600 + 1) / 3600.0
@@ -207,11 +209,12 @@ def test_of_occasions_against_samples() -> None:
         "route": "iv",
         "phases": [{"name": "x", "dose": "0.5 mg/kg", "over": "40 min", "sessions": {"days": [1, 2]}}],
     }
-    net, plan, parts = occasions.treat(model, people, pk.load_protocol(course), 1.0)
+    treated = treatment.treat(model, people, pk.load_protocol(course), 1.0)
+    net, plan, parts = treated.network, treated.plan, treated.course
     assert parts is not None
-    found = simulation.course_figures(
-        net, plan, thresholds={"esketamine": (100.0,)}, settling=["esketamine"], course=parts
-    )["esketamine"]
+    found = course_figures(net, plan, thresholds={"esketamine": (100.0,)}, settling=["esketamine"], course=parts)[
+        "esketamine"
+    ]
     for session, start in ((1, 0.0), (2, 24.0)):
         hours = metrics.evaluate(found, Span("session", session), Request("time_until_below", "esketamine", 100.0))
         assert ((hours > 2 / 3) & np.isfinite(hours)).all()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import pkmodel as pk
-from pkmodel import findings, metrics, network, schedule, simulation
+from pkmodel import exact_figures, findings, metrics, network, schedule, simulation
 from pkmodel.metrics import Figures, Request, Span
 from pkmodel.population import Population
 from pkmodel.specs.scenario import Moment, Rule
@@ -50,7 +50,7 @@ def figures() -> Figures:
     """The parent's figures for three patients and three sessions, with every kind of boundary."""
     net = network.build(pk.load_model("ketamine_clements1981"), WHO)
     plan = schedule.build(pk.load_protocol(THREE), net)
-    found = simulation.course_figures(
+    found = exact_figures.course_figures(
         net,
         plan,
         thresholds={"ketamine": [100.0, 1e6]},
@@ -99,7 +99,7 @@ def test_area_between_and_during_add_up() -> None:
     net = network.build(pk.load_model("ketamine_clements1981"), WHO)
     plan = schedule.build(pk.load_protocol(THREE), net)
     during = Span("absolute", start=48.0, end=48.0 + 2 / 3)
-    found = simulation.course_figures(net, plan, between=True, spans=[during])["ketamine"]
+    found = exact_figures.course_figures(net, plan, between=True, spans=[during])["ketamine"]
     parts = _value(found, "auc", during) + _value(found, "auc", Span("between", 2))
     assert parts == pytest.approx(_value(found, "auc", SESSIONS[1]), rel=EXACT)
 
@@ -159,7 +159,7 @@ def test_moments_after_each_patients_own_last_device() -> None:
     net = network.build(model, WHO)
     plan = schedule.build(protocol, net)
     assert plan.ends[0] == pytest.approx([0.0, 5 / 60, 10 / 60], abs=1e-12)
-    found = simulation.course_figures(net, plan, moments=(AFTER,), between=True)["esketamine"]
+    found = exact_figures.course_figures(net, plan, moments=(AFTER,), between=True)["esketamine"]
     result = pk.simulate(protocol, model, WHO, until="48 h", every="5 min")
     for number, start in enumerate((0.0, 24.0), start=1):
         span = Span("session", number)

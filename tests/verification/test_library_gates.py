@@ -130,7 +130,7 @@ def test_nothing_is_lost(name: str, route: str) -> None:
     """
     net, plan = built(name, route)
     states = np.arange(len(net.states))
-    until = float(plan.starts[-1]) + 9.0
+    until = plan.last_start + 9.0
     stats = np.empty((1, 1, states.size, N_STATS))
     nothing = np.empty((1, 1, states.size, 0))
     edges = np.array([[0.0], [until]])
@@ -180,7 +180,7 @@ def test_the_tail_falls_with_the_terminal_half_life(name: str, route: str) -> No
             continue
         index = net.output_names.index(output)
         # Parent and metabolite may fall almost alike (Ashraf 2018: 8 % apart), and one outlasts the other late only.
-        late = float(plan.starts[-1]) + 250.0 * half_life
+        late = plan.last_start + 250.0 * half_life
         time = np.array([late, late + half_life, late + 2.0 * half_life])
         levels = np.empty((1, 1, 3))
         exact.levels(

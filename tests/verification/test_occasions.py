@@ -17,7 +17,7 @@ from scipy.integrate import solve_ivp
 from scipy.optimize import brentq, minimize_scalar
 
 import pkmodel as pk
-from pkmodel import occasions, schedule, simulation
+from pkmodel import exact_figures, occasions, schedule
 from pkmodel.core.kinds import JUMP, RATE_OFF, RATE_ON, RESET
 from pkmodel.engine import AUTO, Numerics
 from pkmodel.metrics import Request, Span, evaluate
@@ -221,7 +221,7 @@ def test_levels_and_figures_against_scipy(tree: dict[str, Any], tolerance: float
     late = Moment(2.5, "start", "2.5 h after session_start")
     spans = [Span("session", index) for index in (1, 2, 3, 4)]
     spans += [Span("course"), Span("absolute", start=2.0, end=33.0)]
-    figures = simulation.course_figures(
+    figures = exact_figures.course_figures(
         result.network,
         result.schedule,
         thresholds={"esketamine": [60.0]},
@@ -421,7 +421,7 @@ def test_events_of_a_stretch() -> None:
     events.bolus(2.0, 0, np.array([5.0, 5.0]))
     whole = events.events()
     first, middle, last = (
-        occasions.within(whole, start, end, anchored=start > 0)
+        occasions.within(whole, np.array([start]), np.array([end]), anchored=start > 0)
         for start, end in ((0.0, 2.0), (2.0, 3.0), (3.0, np.inf))
     )
 
@@ -438,7 +438,7 @@ def test_events_of_a_stretch() -> None:
     assert said(last, 1) == [(3.0, RATE_ON, 2.0), (4.0, RATE_OFF, 2.0)]
     events.add(1.0, RESET, 0, np.ones(2))
     with pytest.raises(ValueError, match="does not follow its beginning"):
-        occasions.within(events.events(), 0.0, 2.0, anchored=False)
+        occasions.within(events.events(), np.array([0.0]), np.array([2.0]), anchored=False)
 
 
 def test_parameters_of_sessions_reach_the_network() -> None:
