@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pkmodel import between
 from pkmodel import study as studies
@@ -26,9 +26,6 @@ from pkmodel.outcome import Study
 from pkmodel.specs.attach import described
 from pkmodel.specs.library import Scenario, load_scenario
 from pkmodel.study import Progress
-
-if TYPE_CHECKING:
-    pass
 
 NOT_FOR_CARE = "For research and teaching only. Not for patient care."
 FILES = (
@@ -50,6 +47,12 @@ FILES_OF_CLINICS = ("clinic.csv", "ledger.parquet")
 FILES_OF_DRAWS = ("uncertainty.csv",)
 #: And what only ``pkmodel compare`` writes.
 FILES_OF_COMPARISON = ("comparison.json", "comparison.png")
+ALL_FILES = (*FILES, *FILES_OF_SEVERAL, *FILES_OF_CLINICS, *FILES_OF_DRAWS, *FILES_OF_COMPARISON)
+
+
+def files_in(folder: Path) -> list[str]:
+    """The files of a run that are in its folder, by name."""
+    return sorted(name for name in ALL_FILES if (folder / name).is_file())
 
 
 def run(
@@ -158,9 +161,7 @@ def workplace(out: Path) -> Iterator[Path]:
                 raise IsADirectoryError(errno.EISDIR, f"{name} is a directory")
         for name in produced:
             os.replace(folder / name, out / name)  # noqa: PTH105 - atomic, and Path.replace says less
-        for name in {*FILES, *FILES_OF_SEVERAL, *FILES_OF_CLINICS, *FILES_OF_DRAWS, *FILES_OF_COMPARISON} - {
-            *produced
-        }:  # what an earlier run left there would pass for this run's
+        for name in {*ALL_FILES} - {*produced}:  # what an earlier run left there would pass for this run's
             (out / name).unlink(missing_ok=True)
         folder.rmdir()
     except BaseException as error:

@@ -106,7 +106,7 @@ def _models(words: Sequence[str]) -> dict[str, str]:
 
 def _print(found: Comparison, folder: Path | None) -> None:
     """The table, what it rests on, and where the files are."""
-    from pkmodel import paired
+    from pkmodel import paired, report
     from pkmodel.specs import defaults
 
     request, cases = found.request, found.study.cases
@@ -153,8 +153,7 @@ def _print(found: Comparison, folder: Path | None) -> None:
     for sentence in found.study.warnings:
         console.note(f"warning: {sentence}")
     if folder is not None:
-        files = sorted(file.name for file in folder.iterdir() if file.is_file())
-        console.text(f"Files in {folder}: {', '.join(files)}")
+        console.text(f"Files in {folder}: {', '.join(report.files_in(folder))}")
     console.text(NOT_FOR_CARE)
 
 
