@@ -84,8 +84,10 @@ def cases_of(scenario: Scenario, *, all_metrics: bool = False) -> list[Case]:
                 for spans in findings.spans_of(spec.compare.window, len(plan)).values():
                     for request in compared:
                         want(request, spans)
+            every = [Span("session", index + 1) for index in range(len(plan))]
+            for asked in scenario.asked:
+                want(findings.requested(asked, model), every)
             if all_metrics:
-                every = [Span("session", index + 1) for index in range(len(plan))]
                 for name in model.observables:
                     for metric in offered(model, name):
                         if metric not in (*WITH_THRESHOLD, "level_at"):

@@ -317,9 +317,16 @@ class _Judge:
         if system.dynamics is not None:
             first = first_dose_of(ward.events())
             system = replace(system, first_dose=np.where(first < start, first, np.inf))
-        effects = [name for name in wanted if name in self.net.effects]
         figures = session_figures(
-            self.net, system, events, start, end, thresholds=wanted, numerics=ward.numerics, effects=effects
+            self.net,
+            system,
+            events,
+            start,
+            end,
+            thresholds=wanted,
+            numerics=ward.numerics,
+            effects=[name for name in wanted if name in self.net.effects],
+            settling={request.output for request in asked.values() if request.metric == "time_until_below"},
         )
 
         def value(sign: Condition) -> Floats:

@@ -103,6 +103,8 @@ def decided(acts: Sequence[dict[str, Any]]) -> None:
 
 def study(found: Study, folder: Path) -> None:
     """Print what a run found, what it rests on, and where its files are."""
+    from pkmodel import report
+
     spec = found.scenario.spec
     text(spec.title, bold=True)
     if spec.question:
@@ -118,7 +120,7 @@ def study(found: Study, folder: Path) -> None:
         text(f"Assumed or borrowed: {sentence}")
     for sentence in found.warnings:
         note(f"warning: {sentence}")
-    text(f"Files in {folder}: {', '.join(sorted(file.name for file in folder.iterdir() if file.is_file()))}")
+    text(f"Files in {folder}: {', '.join(report.files_in(folder))}")
     text(NOT_FOR_CARE)
 
 

@@ -32,6 +32,7 @@ __all__ = [
     "levels",
     "methods",
     "sampled_figures",
+    "settling_figures",
 ]
 
 ENGINES = ("auto", "propagator", "ode")
@@ -71,6 +72,8 @@ class Numerics:
 
 #: The engine that the model needs.
 AUTO = Numerics()
+#: Room for the crossings of a threshold, to an interval; more are made where more are needed.
+_CROSSINGS = 2
 
 
 def methods(system: System, events: Events, until: float, numerics: Numerics = AUTO) -> NDArray[np.str_]:
@@ -192,3 +195,44 @@ def figures(
     else:
         exact.figures(system, events, boundary, observed, thresholds, stats, above, first)
     return stats, above, first
+
+
+def settling_figures(
+    system: System,
+    events: Events,
+    boundary: Floats,
+    observed: Ints,
+    thresholds: Floats,
+    numerics: Numerics = AUTO,
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """The figures of :func:`figures`, and when (h) states last cross thresholds in each interval, up or down.
+
+    The times (n, m, k, q) are found inside the steps of the solution, and are minus infinity where nothing crosses; a
+    jump is no crossing. A crossing at a boundary belongs to the interval before it.
+    """
+    from pkmodel.core.kinds import N_STATS
+
+    size, (outputs, limits), intervals = system.rates.shape[0], thresholds.shape[:2], boundary.shape[0] - 1
+    stats = np.empty((size, intervals, outputs, N_STATS))
+    above, first = np.empty((size, intervals, outputs, limits)), np.empty((size, intervals, outputs, limits))
+    count = np.zeros((size, outputs, limits), dtype=np.int64)
+    room = _CROSSINGS * intervals
+    while True:
+        times = np.empty((size, outputs, limits, room))
+        filled = (stats, above, first, times, count)
+        if numerics.by_ode(system):
+            asked = (system, events, boundary, observed, thresholds, *filled[:3])
+            odes.figures(*asked, numerics.method, numerics.tolerance, times, count)
+        else:
+            exact.figures(system, events, boundary, observed, thresholds, *filled)
+        if count.max(initial=0) <= room:
+            break
+        room = int(count.max())
+    edges = np.broadcast_to(boundary, (intervals + 1, size))
+    found = np.full((size, intervals, outputs, limits), -np.inf)
+    for index in range(int(count.max(initial=0))):  # rising times, so that later ones replace earlier ones
+        who, output, limit = np.nonzero(count > index)
+        when = times[who, output, limit, index]
+        interval = (edges[:, who] < when).sum(axis=0) - 1
+        found[who, np.maximum(interval, 0), output, limit] = when
+    return stats, above, first, found

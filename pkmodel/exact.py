@@ -106,8 +106,10 @@ def figures(
     stats: Floats,
     time_above: Floats,
     first_crossing: Floats,
+    crossings: Floats | None = None,
+    n_crossings: Ints | None = None,
 ) -> None:
-    """Fill the arrays of :func:`pkmodel.core.crossing.scan`, without the times of the crossings."""
+    """Fill the arrays of :func:`pkmodel.core.crossing.scan`; without ``crossings`` their times are not kept."""
     from pkmodel.core import crossing
 
     size, (outputs, limits) = system.rates.shape[0], thresholds.shape[:2]
@@ -122,8 +124,8 @@ def figures(
         stats,
         time_above,
         first_crossing,
-        np.empty((size, outputs, limits, 0)),
-        np.zeros((size, outputs, limits), dtype=np.int64),
+        np.empty((size, outputs, limits, 0)) if crossings is None else crossings,
+        np.zeros((size, outputs, limits), dtype=np.int64) if n_crossings is None else n_crossings,
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,16 +34,34 @@ def course_figures(
     numerics: Numerics = AUTO,
     effects: Sequence[str] = (),
     course: Course | None = None,
+    settling: Collection[str] = (),
+    interval: bool = False,
 ) -> dict[str, Figures]:
     """Exact figures of every output, and of these effects, over the intervals of a course, by name.
 
     ``thresholds`` are levels in the unit of the output or effect they belong to. Each effect must follow one state.
-    ``course`` is that of patients whose parameters differ between occasions.
+    ``course`` is that of patients whose parameters differ between occasions. ``settling`` names the outputs and effects
+    whose last crossings are wanted too (``time_until_below``); ``interval`` cuts at the end of every dosing interval
+    (``accumulation_ratio``).
     """
-    bounds = metrics.boundaries(plan, moments=moments, between=between, spans=spans, last=last)
-    return _figures(
-        net, net.system, plan.events, bounds, plan.starts, thresholds or {}, tuple(moments), numerics, effects, course
+    bounds = metrics.boundaries(plan, moments=moments, between=between, spans=spans, interval=interval, last=last)
+    found = _figures(
+        net,
+        net.system,
+        plan.events,
+        bounds,
+        plan.starts,
+        thresholds or {},
+        tuple(moments),
+        numerics,
+        effects,
+        course,
+        settling,
     )
+    if not interval:
+        return found
+    doses = np.stack([session.given * session.base for session in plan.sessions])
+    return {name: replace(figures, doses=doses) for name, figures in found.items()}
 
 
 def session_figures(
@@ -55,6 +74,7 @@ def session_figures(
     thresholds: Mapping[str, Sequence[float]],
     numerics: Numerics = AUTO,
     effects: Sequence[str] = (),
+    settling: Collection[str] = (),
 ) -> dict[str, Figures]:
     """Exact figures as :func:`course_figures` has them, of one session: from ``start`` to ``end`` (n,), h.
 
@@ -62,7 +82,7 @@ def session_figures(
     """
     none, one = np.zeros(1, dtype=np.int64), np.ones(1, dtype=np.int64)
     bounds = Boundaries(np.stack([start, end]), {("start", 0): none, ("start", 1): one}, 1)
-    return _figures(net, system, events, bounds, start[None], thresholds, (), numerics, effects, None)
+    return _figures(net, system, events, bounds, start[None], thresholds, (), numerics, effects, None, settling)
 
 
 def _figures(
@@ -76,6 +96,7 @@ def _figures(
     numerics: Numerics,
     effects: Sequence[str],
     course: Course | None,
+    settling: Collection[str],
 ) -> dict[str, Figures]:
     followed = {name: effect_figures.follow(net, name) for name in effects}
     wanted = {name: tuple(dict.fromkeys(thresholds.get(name, ()))) for name in (*net.output_names, *followed)}
@@ -94,11 +115,20 @@ def _figures(
             observed = np.append(observed, effect.state)
         return observed, limits
 
-    if course is None:
+    latest: Floats | None = None
+    if course is None and settling:
+        stats, above, first, latest = engine.settling_figures(system, events, bounds.time, *observe(net), numerics)
+    elif course is None:
         stats, above, first = engine.figures(system, events, bounds.time, *observe(net), numerics)
     else:
         effect_figures.refuse_changing(course, effects)
-        stats, above, first, scales = course.figures(bounds, observe)
+        stats, above, first, scales, latest = course.figures(bounds, observe, bool(settling))
+
+    def settled(name: str, index: int) -> Floats | None:
+        if latest is None or name not in settling:
+            return None
+        return latest[:, :, index, : len(wanted[name])].transpose(2, 1, 0)
+
     found = {}
     for index, name in enumerate(net.output_names):
         scale = scales[index]
@@ -118,9 +148,11 @@ def _figures(
             time_above=above[:, :, index].transpose(2, 1, 0),
             first_crossing=first[:, :, index].transpose(2, 1, 0),
             moments=moments,
+            last_crossing=settled(name, index),
         )
     for index, (name, effect) in enumerate(followed.items(), len(net.output_names)):
         over, since = (part[:, :, index, : len(wanted[name])].transpose(2, 1, 0) for part in (above, first))
         seen = stats[:, :, index].transpose(2, 1, 0)
-        found[name] = effect.figures(bounds, starts, seen, over, since, wanted[name], moments)
+        own = effect.figures(bounds, starts, seen, over, since, wanted[name], moments)
+        found[name] = replace(own, last_crossing=settled(name, index))
     return found

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from pkmodel import metrics
 from pkmodel.metrics import Figures, Request, Span
+from pkmodel.specs.asked import Asked
 from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.rule_checks import alike
-from pkmodel.specs.scenario import METRICS, Compare, Rule, ScenarioSpec, Window
+from pkmodel.specs.scenario import METRICS, UNITLESS, Compare, Rule, ScenarioSpec, Window
 
 Floats = NDArray[np.float64]
 Verdict = Literal["met", "broken", "undecided"]
@@ -100,6 +101,14 @@ def request_of(rule: Rule, model: ModelSpec) -> Request:
     if rule.threshold is not None:
         threshold = rule.threshold.value / model.factor_of(name)
     return Request(rule.metric, name, threshold, rule.at)
+
+
+def requested(asked: Asked, model: ModelSpec) -> Request:
+    """A metric that is asked for, in the unit of the model's output or effect."""
+    name = model.observable(asked.output)
+    return Request(
+        asked.metric, name, None if asked.threshold is None else asked.threshold.value / model.factor_of(name)
+    )
 
 
 def requests_of(compare: Compare, rules: list[Rule], model: ModelSpec) -> list[Request]:
@@ -192,7 +201,7 @@ def keeps(
     """
     request = request_of(rule, model)
     # In hours where it is a time: times and areas have the hour as their base unit.
-    limit = rule.limit.value / (1.0 if METRICS[rule.metric] == "time" else model.factor_of(request.output))
+    limit = rule.limit.value / (1.0 if METRICS[rule.metric] in UNITLESS else model.factor_of(request.output))
     found = {}
     for label, spans in spans_of(rule.window, n_sessions).items():
         values = np.stack([evaluate(figures[request.output], span, request) for span in spans])

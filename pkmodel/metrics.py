@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pkmodel.schedule import Schedule
-from pkmodel.specs.scenario import Moment
+from pkmodel.specs.scenario import METRICS, Moment
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -51,12 +51,14 @@ def boundaries(
     moments: Sequence[Moment] = (),
     between: bool = False,
     spans: Sequence[Span] = (),
+    interval: bool = False,
     last: float,
 ) -> Boundaries:
     """The cut points that a set of metrics needs.
 
-    ``last`` is the length of the last session's window (h). Ties keep the order: end of a session, moments,
-    start of the next session, so that a level asked for at a session's start is the one before its dose.
+    ``last`` is the length of the last session's window (h), and ``interval`` asks for the end of the dosing interval of
+    every session (:func:`dosing_interval`). Ties keep the order: end of a session, moments, start of the next session,
+    so that a level asked for at a session's start is the one before its dose.
     """
     starts, ends = schedule.starts, schedule.ends
     count = len(starts)
@@ -70,6 +72,9 @@ def boundaries(
     for span in spans:
         if span.kind == "absolute":
             points += [(("at", span.start), np.array([span.start])), (("at", span.end), np.array([span.end]))]
+    if interval:
+        length = dosing_interval(starts, last)
+        points += [(("interval", index), starts[index] + length) for index in range(count)]
     points += [(("start", index), starts[index]) for index in range(count)]
     latest = max([schedule.last_start + last, *(float(time.max()) for _, time in points)])
     points.append((("start", count), starts[-1] + last))
@@ -84,14 +89,24 @@ def boundaries(
     return Boundaries(np.ascontiguousarray(np.take_along_axis(table, order, axis=0)), position, count)
 
 
+def dosing_interval(starts: Floats, last: float) -> Floats:
+    """Hours (1,) or (n,) over which the sessions of a course are compared: the shortest time between two starts, and
+    no longer than the window of the last one.
+
+    One length for all sessions, because an area over a week is larger than one over two days without any accumulation.
+    """
+    return np.atleast_1d(np.minimum(np.diff(starts, axis=0).min(axis=0, initial=np.inf), last))
+
+
 @dataclass(frozen=True)
 class Figures:
     """One output of a block of patients over every interval, in the unit of the output, h, and unit x h.
 
-    ``start``, ``end``, ``peak``, ``time_of_peak``, ``area`` are (m, n); ``time_above`` and ``first_crossing``
-    are (q, m, n) for the thresholds in ``thresholds``. Of an effect ``rest`` (n,) is what it is without drug, and what
-    it has not is None: an area where it is a curve of a level; where that curve falls, a peak and first crossings, but
-    then ``lowest`` (m, n).
+    ``start``, ``end``, ``peak``, ``time_of_peak``, ``area`` are (m, n); ``time_above``, ``first_crossing`` and, where
+    it was asked for, ``last_crossing`` are (q, m, n) for the thresholds in ``thresholds``. ``doses`` (s, n) is the base
+    given in each session, mg, where accumulation was asked for. Of an effect ``rest`` (n,) is what it is without drug,
+    and what it has not is None: an area where it is a curve of a level; where that curve falls, a peak and first
+    crossings, but then ``lowest`` (m, n).
     """
 
     bounds: Boundaries
@@ -107,6 +122,8 @@ class Figures:
     moments: tuple[Moment, ...] = ()
     rest: Floats | None = None
     lowest: Floats | None = None
+    last_crossing: Floats | None = None
+    doses: Floats | None = None
 
     def edges(self, span: Span) -> tuple[Ints, Ints]:
         """First interval of a span and the one after its last, per patient (1,) or (n,)."""
@@ -122,8 +139,11 @@ class Figures:
 
     def reduce(self, values: Floats, span: Span, how: Callable[..., Floats], empty: float) -> Floats:
         """Combine ``values`` (m, n) over the intervals of a span; ``empty`` stands where there is none."""
-        first, last = self.edges(span)
-        if first.size == 1:
+        return self.over(values, *self.edges(span), how, empty)
+
+    def over(self, values: Floats, first: Ints, last: Ints, how: Callable[..., Floats], empty: float) -> Floats:
+        """Combine ``values`` (m, n) over the intervals from ``first`` to before ``last``, (1,) or (n,) each."""
+        if first.size == 1 and last.size == 1:
             part = values[int(first[0]) : int(last[0])]
             return how(part, axis=0, initial=empty)
         index = np.arange(values.shape[0])[:, None]
@@ -222,6 +242,71 @@ def level_at(figures: Figures, span: Span, request: Request) -> Floats:
     return _before(figures, figures.bounds.position[f"moment{number}", span.session - 1])
 
 
+@register
+def time_until_below(figures: Figures, span: Span, request: Request) -> Floats:
+    """Hours from the start of the session (or of the course) until the level stays at or below the threshold (n,).
+
+    0 where it never exceeds it; infinite where it still does at the end of the span. The last downward crossing, found
+    inside the steps, so that a level that dips and rises again (a second device, a swallowed part) counts as above.
+    """
+    assert figures.last_crossing is not None
+    assert request.threshold is not None
+    which = _threshold(figures, request)
+    latest = figures.reduce(figures.last_crossing[which], span, np.max, -np.inf)
+    above = figures.reduce(figures.time_above[which], span, np.sum, 0.0)
+    at_end = _before(figures, figures.edges(span)[1])
+    # Above without a crossing: an effect that nears its threshold from above and meets it in the last digit only.
+    stays = (at_end > request.threshold) | ((above > 0.0) & np.isneginf(latest))
+    hours: Floats = np.where(stays, np.inf, np.maximum(latest - _origin(figures, span), 0.0))
+    return hours
+
+
+@register
+def average(figures: Figures, span: Span, request: Request) -> Floats:
+    """The average level (n,): the area over the length of the span, in the unit of the output; 0 over no time."""
+    lengths = np.broadcast_to(np.diff(figures.bounds.time, axis=0), figures.end.shape)
+    hours = figures.reduce(lengths, span, np.sum, 0.0)
+    return np.divide(auc(figures, span, request), hours, out=np.zeros_like(hours), where=hours > 0.0)
+
+
+@register
+def fluctuation(figures: Figures, span: Span, request: Request) -> Floats:
+    """Peak-trough fluctuation (n,) over a session's window: (highest - lowest) / average, a plain number.
+
+    The lowest level is the lower one of those at the two ends of the window, as troughs are sampled. 0 without drug.
+    Gabrielsson J, Weiner D. Methods Mol Biol 2012;929:377-389.
+    """
+    first, last = figures.edges(span)
+    trough_of = np.minimum(_before(figures, first), _before(figures, last))
+    swing, mean = peak(figures, span, request) - trough_of, average(figures, span, request)
+    return np.divide(swing, mean, out=np.zeros_like(mean), where=mean > 0.0)
+
+
+@register
+def accumulation_ratio(figures: Figures, span: Span, request: Request) -> Floats:
+    """Accumulation (n,): the area per mg given over a dosing interval of the session, over that of the first session.
+
+    With equal doses it is AUC(tau, session) / AUC(tau, first), the usual ratio (Rowland M, Tozer TN. Clinical
+    Pharmacokinetics and Pharmacodynamics, 4th ed. 2011); where doses change it is taken per mg, so that a taper
+    does not look like the opposite of accumulation. ``tau`` is :func:`dosing_interval`. Infinite where nothing was
+    given in one of the two sessions.
+    """
+    assert figures.area is not None
+    assert figures.doses is not None
+    place, area = figures.bounds.position, figures.area
+
+    def per_mg(session: int) -> Floats:
+        found = figures.over(area, place["start", session], place["interval", session], np.sum, 0.0)
+        mass = figures.doses[session]  # type: ignore[index]
+        ratio: Floats = np.divide(found, mass, out=np.full_like(found, np.inf), where=mass > 0.0)
+        return ratio
+
+    first, own = per_mg(0), per_mg(span.session - 1)
+    usable = (first > 0.0) & np.isfinite(first)
+    ratio: Floats = np.divide(own, first, out=np.full_like(own, np.inf), where=usable)
+    return ratio
+
+
 def _before(figures: Figures, place: Ints) -> Floats:
     """The level just before a boundary; 0 before the course, or what an effect is without drug."""
     nothing = np.zeros(figures.end.shape[1]) if figures.rest is None else figures.rest
@@ -249,8 +334,10 @@ def evaluate(figures: Figures, span: Span, request: Request) -> Floats:
 
 def unit_of(metric: str, output_unit: str) -> str:
     """The unit in which a metric of an output is reported."""
-    if metric in ("time_of_peak", "time_above", "time_below", "first_crossing"):
+    if METRICS[metric] == "time":
         return "h"
+    if METRICS[metric] == "number":
+        return ""
     if metric == "auc":
         mass, over, volume = output_unit.partition("/")
         return f"{mass}*h{over}{volume}" if mass else "h"

@@ -153,8 +153,11 @@ class Course:
                     sketch.count(np.ascontiguousarray(found[who, k, at]), into[at, k])
 
     def figures(
-        self, bounds: Boundaries, observe: Callable[[Network], tuple[NDArray[np.int64], Floats]]
-    ) -> tuple[Floats, Floats, Floats, Floats]:
+        self,
+        bounds: Boundaries,
+        observe: Callable[[Network], tuple[NDArray[np.int64], Floats]],
+        settling: bool = False,
+    ) -> tuple[Floats, Floats, Floats, Floats, Floats | None]:
         """Figures of states over the intervals of a course, and the scale that turns amounts of outputs into levels.
 
         The start of every session is a boundary, so that no interval lies in two occasions.
@@ -164,31 +167,43 @@ class Course:
         observe
             gives, for the network of an occasion, the states that are seen (k,), the same in every occasion, and the
             amounts (k, q, n) at which their thresholds stand.
+        settling
+            asks for the last crossings too.
 
         Returns
         -------
         ``stats`` (n, m, k, N_STATS), ``time_above`` and ``first_crossing`` (n, m, k, q) as
-        :func:`pkmodel.engine.figures` has them, and ``scale`` (outputs, m, n).
+        :func:`pkmodel.engine.figures` has them, ``scale`` (outputs, m, n), and the last crossings (n, m, k, q) of
+        :func:`pkmodel.engine.settling_figures` or None.
         """
         size, intervals = self.occasions[0].network.size, bounds.time.shape[0] - 1
         seen, limits, _ = observe(self.occasions[0].network)[1].shape
         stats = np.empty((size, intervals, seen, N_STATS))
         above, first = np.empty((size, intervals, seen, limits)), np.empty((size, intervals, seen, limits))
+        latest = np.full((size, intervals, seen, limits), -np.inf)
         scale = np.empty((len(self.occasions[0].network.output_names), intervals, size))
+        for occasion, edges, own, mine in self._pieces(bounds):
+            net = occasion.network
+            compute = engine.settling_figures if settling else engine.figures
+            part = compute(occasion.system, occasion.events, edges, *observe(net), self.numerics)
+            for whole, piece in zip((stats, above, first, latest), part, strict=False):
+                whole[:, own][mine.T] = piece[mine.T]
+            scale[:, own] = np.where(mine, net.output_scale[:, None, :], scale[:, own])
+        return stats, above, first, scale, latest if settling else None
+
+    def _pieces(self, bounds: Boundaries) -> Iterator[tuple[Occasion, Floats, slice, NDArray[np.bool_]]]:
+        """Each occasion with its boundaries, which intervals they make, and whose of those are its own (m, n)."""
+        size, intervals = self.occasions[0].network.size, bounds.time.shape[0] - 1
         for index, occasion in enumerate(self.occasions):
-            net, final = occasion.network, index + 1 == len(self.occasions)
+            final = index + 1 == len(self.occasions)
             begins = bounds.position["start", index] if index else np.zeros(1, dtype=np.int64)
             ends = np.full(1, intervals) if final else bounds.position["start", index + 1]
             low, high = int(begins.min()), int(ends.max())
             # Intervals of other occasions, where patients differ in the order of their boundaries, shrink to nothing.
             edges = np.clip(bounds.time[low : high + 1], occasion.start if index else -np.inf, occasion.end)
-            part = engine.figures(occasion.system, occasion.events, edges, *observe(net), self.numerics)
             number = np.arange(low, high)[:, None]
             mine = np.broadcast_to((number >= begins) & (number < ends), (high - low, size))
-            for whole, piece in zip((stats, above, first), part, strict=True):
-                whole[:, low:high][mine.T] = piece[mine.T]
-            scale[:, low:high] = np.where(mine, net.output_scale[:, None, :], scale[:, low:high])
-        return stats, above, first, scale
+            yield occasion, edges, slice(low, high), mine
 
     def methods(self, until: float) -> NDArray[np.str_]:
         """What integrates each patient (n,) up to ``until`` (h): the stiff solver where it does in any occasion."""

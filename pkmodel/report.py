@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pkmodel import between
 from pkmodel import study as studies
@@ -26,9 +26,6 @@ from pkmodel.outcome import Study
 from pkmodel.specs.attach import described
 from pkmodel.specs.library import Scenario, load_scenario
 from pkmodel.study import Progress
-
-if TYPE_CHECKING:
-    pass
 
 NOT_FOR_CARE = "For research and teaching only. Not for patient care."
 FILES = (
@@ -48,6 +45,14 @@ FILES_OF_SEVERAL = ("joint.csv", "between_models.csv", "models.png")
 FILES_OF_CLINICS = ("clinic.csv", "ledger.parquet")
 #: And where parameter uncertainty is asked for.
 FILES_OF_DRAWS = ("uncertainty.csv",)
+#: And what only ``pkmodel compare`` writes.
+FILES_OF_COMPARISON = ("comparison.json", "comparison.png")
+ALL_FILES = (*FILES, *FILES_OF_SEVERAL, *FILES_OF_CLINICS, *FILES_OF_DRAWS, *FILES_OF_COMPARISON)
+
+
+def files_in(folder: Path) -> list[str]:
+    """The files of a run that are in its folder, by name."""
+    return sorted(name for name in ALL_FILES if (folder / name).is_file())
 
 
 def run(
@@ -93,7 +98,7 @@ def run(
         )
         _draw_typical(study, jobs, numerics, progress)
         return study
-    with _workplace(Path(out)) as folder:
+    with workplace(Path(out)) as folder:
         from pkmodel import parquet
 
         severity = scenario.population.severity is not None
@@ -133,7 +138,7 @@ def _draw_typical(study: Study, jobs: int, numerics: Numerics, progress: Progres
 
 
 @contextmanager
-def _workplace(out: Path) -> Iterator[Path]:
+def workplace(out: Path) -> Iterator[Path]:
     """A directory inside the final one; its files are moved over when all is done, and else thrown away."""
 
     def refuse(reason: str) -> InputError:
@@ -156,9 +161,7 @@ def _workplace(out: Path) -> Iterator[Path]:
                 raise IsADirectoryError(errno.EISDIR, f"{name} is a directory")
         for name in produced:
             os.replace(folder / name, out / name)  # noqa: PTH105 - atomic, and Path.replace says less
-        for name in {*FILES, *FILES_OF_SEVERAL, *FILES_OF_CLINICS, *FILES_OF_DRAWS} - {
-            *produced
-        }:  # what an earlier run left there would pass for this run's
+        for name in {*ALL_FILES} - {*produced}:  # what an earlier run left there would pass for this run's
             (out / name).unlink(missing_ok=True)
         folder.rmdir()
     except BaseException as error:
@@ -218,24 +221,24 @@ def _uncertainty(study: Study) -> dict[str, Any]:
 def _write_tables(study: Study, folder: Path) -> None:
     from pkmodel import parquet
 
-    _write_csv(folder / "findings.csv", list(COLUMNS), [vars(finding) for finding in study.results])
+    write_csv(folder / "findings.csv", list(COLUMNS), [vars(finding) for finding in study.results])
     if study.comparisons:
-        _write_csv(folder / "comparison.csv", list(study.comparisons[0]), study.comparisons)
+        write_csv(folder / "comparison.csv", list(study.comparisons[0]), study.comparisons)
     if study.clinic_rows:
-        _write_csv(folder / "clinic.csv", list(study.clinic_rows[0]), study.clinic_rows)
+        write_csv(folder / "clinic.csv", list(study.clinic_rows[0]), study.clinic_rows)
     if study.uncertain:
         rows = [vars(item) for item in study.uncertain]
-        _write_csv(folder / "uncertainty.csv", list(rows[0]), rows)
+        write_csv(folder / "uncertainty.csv", list(rows[0]), rows)
     if study.joint_verdicts:
-        _write_csv(folder / "joint.csv", list(between.JOINT), [item.row() for item in study.joint_verdicts])
+        write_csv(folder / "joint.csv", list(between.JOINT), [item.row() for item in study.joint_verdicts])
         rows = [item.row(study.models) for item in study.model_ranges]
-        _write_csv(folder / "between_models.csv", [*between.RANGE, *study.models], rows)
-    text = json.dumps(findings_json(study), indent=2, ensure_ascii=False, allow_nan=False)
-    (folder / "findings.json").write_text(text + "\n", encoding="utf-8")
+        write_csv(folder / "between_models.csv", [*between.RANGE, *study.models], rows)
+    write_json(folder / "findings.json", findings_json(study))
     parquet.write_bands(study.band_columns, folder / "bands.parquet")
 
 
-def _write_csv(file: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:
+def write_csv(file: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:
+    """Write rows under these columns."""
     with file.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, columns, lineterminator="\n")
         writer.writeheader()
@@ -291,5 +294,10 @@ def _cpu() -> dict[str, Any]:
 
 
 def _write_manifest(study: Study, folder: Path, command: str) -> None:
-    text = json.dumps(manifest(study, command), indent=2, ensure_ascii=False, allow_nan=False)
-    (folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
+    write_json(folder / "manifest.json", manifest(study, command))
+
+
+def write_json(file: Path, value: Any) -> None:
+    """Write plain data; a NaN in it is an error of ours and not written."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    file.write_text(text + "\n", encoding="utf-8")

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel import cautions, effect_figures, engine, findings, metrics, population, treatment
+from pkmodel import cautions, effect_figures, engine, findings, metrics, population, tally, treatment
 from pkmodel.cases import Case, cases_of, own_times
 from pkmodel.engine import AUTO, Grid, Numerics
 from pkmodel.errors import InputError, Problem
@@ -30,6 +30,7 @@ from pkmodel.outcome import CaseSums, Study
 from pkmodel.population import Population
 from pkmodel.schedule import Schedule
 from pkmodel.specs.library import Scenario
+from pkmodel.tally import Taken
 
 Floats = NDArray[np.float64]
 
@@ -60,6 +61,8 @@ class CaseChunk:
     """What a clinic did, where it decides on the day."""
     answers: dict[Question, Floats] = field(default_factory=dict)
     """Where the arm runs on several models: what each patient has of every metric that is set side by side."""
+    taken: Taken | None = None
+    """What the course takes, where metrics are asked for besides those of rules."""
 
 
 @dataclass(frozen=True)
@@ -236,6 +239,8 @@ def _run_case(
         numerics=numerics,
         effects=tuple(dict.fromkeys(item.output for item in case.requests if item.output in net.effects)),
         course=course,
+        settling={request.output for request in case.requests if request.metric == "time_until_below"},
+        interval=any(request.metric == "accumulation_ratio" for request in case.requests),
     )
     assay = None
     if scenario.spec.variability.residual:
@@ -295,6 +300,7 @@ def _run_case(
             question: findings.answer(question.taken, [values[request, span] for span in several])
             for question, (request, several) in case.questions.items()
         },
+        taken=tally.of(plan.sessions) if scenario.asked else None,
     )
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pkmodel import console
-from pkmodel.cli import effects, library, several
+from pkmodel.cli import effects, library, running, several
+from pkmodel.cli.compare import compare
 from pkmodel.cli.files import whole
 from pkmodel.cli.options import (
     Age,
@@ -50,6 +50,7 @@ app.add_typer(library.protocols, name="protocols")
 app.add_typer(library.scenarios, name="scenarios")
 app.add_typer(library.populations, name="populations")
 app.command()(verify)
+app.command()(compare)
 app.command()(schema)
 
 
@@ -106,12 +107,12 @@ def run(
     loaded = load_scenario(scenario).with_options(n=n, seed=seed)
     if model:
         loaded = loaded.with_models(model)
-    folder = _path(output) or Path("results") / loaded.id
-    with _Progress(loaded.spec.n, quiet=as_json) as advance:
+    folder = running.out_path(output) or Path("results") / loaded.id
+    with running.Progress(loaded.spec.n, quiet=as_json) as advance:
         study = report.run(
             loaded,
             folder,
-            jobs=jobs if jobs is not None else _cores(),
+            jobs=jobs if jobs is not None else running.cores(),
             strict=strict,
             all_metrics=metrics is Metrics.all,
             numerics=Numerics(engine=engine.value, tolerance=tolerance),
@@ -125,39 +126,6 @@ def run(
     verdicts = {finding.verdict for finding in study.results}
     if fail_on and ("broken" in verdicts or (fail_on is FailOn.undecided and "undecided" in verdicts)):
         raise typer.Exit(1)
-
-
-def _path(text: str | None) -> Path | None:
-    """The path that ``--out`` gives; an empty one (an unset variable of a script, say) is refused."""
-    if text is not None and not text.strip():
-        raise InputError(Problem("an empty path", "a path", "--out"))
-    return Path(text) if text is not None else None
-
-
-def _cores() -> int:
-    """The cores that this process may use; more than eight only cost memory (a sketch for each)."""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(available, 8)
-
-
-class _Progress:
-    """A progress bar with the time left on standard error; nothing where it is not a terminal."""
-
-    def __init__(self, total: int, *, quiet: bool):
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        left = (TextColumn("time left"), TimeRemainingColumn())
-        hidden = quiet or not console.err.is_terminal
-        columns = (TextColumn("patients"), BarColumn(), MofNCompleteColumn(), *left)
-        self.bar = Progress(*columns, console=console.err, transient=True, disable=hidden)
-        self.task = self.bar.add_task("run", total=total)
-
-    def __enter__(self) -> Any:
-        self.bar.start()
-        return lambda done, total: self.bar.update(self.task, completed=done, total=total)
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.stop()
 
 
 @app.command()
@@ -188,7 +156,7 @@ def simulate(
     from pkmodel.engine import Numerics
     from pkmodel.specs.library import load_model, load_protocol
 
-    file = _path(output)
+    file = running.out_path(output)
     if file is not None and file.suffix not in (".csv", ".parquet", ".png"):
         raise InputError(Problem(str(file), "a file name that ends in .csv, .parquet or .png", "--out"))
     patient = patient_of(weight, age, height, sex, ancestry, cyp2b6_activity, hepatic_impairment, severity)

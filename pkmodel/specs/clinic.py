@@ -22,6 +22,10 @@ from pkmodel.specs.scenario import WITH_THRESHOLD, MetricField, is_level
 from pkmodel.units import Quantity
 
 
+#: Metrics that a clinic cannot go by after a session: of a moment of the user's, or of several sessions.
+_NOT_BETWEEN = ("level_at", "fluctuation", "accumulation_ratio")
+
+
 class Condition(Spec):
     """A sign above or below a limit; or ``all`` or ``any`` of several.
 
@@ -55,8 +59,8 @@ class Condition(Spec):
             found = "nothing" if self.threshold is None else f"a threshold for {self.metric or 'a level at a check'}"
             expected = f"a threshold for {self.metric}" if self.threshold is None else "no threshold"
             problems.append(Problem(found, expected, path="threshold"))
-        if self.metric is not None and (self.metric == "level_at" or self.measured):
-            found = "measured" if self.measured else "level_at"
+        if self.metric is not None and (self.metric in _NOT_BETWEEN or self.measured):
+            found = "measured" if self.measured else self.metric
             problems.append(
                 Problem(f"{found} with a metric", "a metric of true levels over the session", path="metric")
             )

@@ -9,6 +9,7 @@ from typing import Literal, TypeVar
 
 from pkmodel.errors import InputError, Problem, unknown_name
 from pkmodel.specs import fields, loading
+from pkmodel.specs.asked import Asked
 from pkmodel.specs.attach import attach
 from pkmodel.specs.clinic_rules import model_problems
 from pkmodel.specs.effect_file import EffectFile
@@ -94,6 +95,8 @@ class Scenario:
     population: PopulationSpec
     inputs: Mapping[str, Loaded]
     effects: tuple[EffectFile, ...] = ()
+    asked: tuple[Asked, ...] = ()
+    """Metrics that are wanted of every session besides; with them, what each course takes is counted."""
 
     def with_options(self, *, n: int | None = None, seed: int | None = None) -> Scenario:
         """The scenario with another number of patients or seed. Raises InputError where they are not legal."""

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 
 from pkmodel import units
 from pkmodel.errors import InputError, Problem
+from pkmodel.specs.asked import Asked
 from pkmodel.specs.expressions import described
 from pkmodel.specs.model import ModelSpec
-from pkmodel.specs.scenario import METRICS, WITH_THRESHOLD, Compare, Rule
+from pkmodel.specs.scenario import METRICS, UNITLESS, WITH_THRESHOLD, Compare, Rule
 from pkmodel.units import Quantity
 
 #: Of an effect that falls as levels rise: what is not to be had, and what is instead.
@@ -22,7 +23,10 @@ _FALLING = {
     "peak": "lowest, its strongest effect",
     "time_of_peak": "lowest, level_at or time_below",
     "first_crossing": "lowest, level_at or time_below",
+    "time_until_below": "lowest, level_at or time_below",
 }
+#: What is made of areas, which do not carry over a curve.
+_OF_AREAS = ("auc", "average", "fluctuation", "accumulation_ratio")
 
 
 def falls(model: ModelSpec, name: str) -> bool:
@@ -55,9 +59,10 @@ def refusal(model: ModelSpec, name: str, metric: str) -> Problem | None:
     if effect.link is None:
         expected = "peak, trough, level_at or time_below; lowest is of an emax or sigmoid that falls as levels rise"
         return Problem(f"{metric} of {name}", expected, path="metric") if metric == "lowest" else None
-    if metric == "auc":
-        expected = "auc of an output, of a turnover or of an effect site alone"
-        return Problem(f"the area of {name}, which is no area of a level", expected, path="metric")
+    if metric in _OF_AREAS:
+        expected = f"{metric} of an output, of a turnover or of an effect site alone"
+        what = "area" if metric == "auc" else what
+        return Problem(f"the {what} of {name}, which is no area of a level", expected, path="metric")
     if falls(model, name):
         if metric in _FALLING:
             return Problem(f"{what} of {name}, which falls as levels rise", _FALLING[metric], path="metric")
@@ -99,6 +104,19 @@ def rule_problems(rule: Rule, model: ModelSpec) -> list[Problem]:
     return found
 
 
+def asked_problems(asked: Asked, model: ModelSpec) -> list[Problem]:
+    """What does not fit between a metric that is asked for and a model."""
+    try:
+        name = model.observable(asked.output)
+    except InputError as error:
+        return list(error.problems)
+    if (refused := refusal(model, name, asked.metric)) is not None:
+        return [refused]
+    if asked.threshold is None:
+        return []
+    return unit_problems(model, name, "concentration", asked.threshold, "threshold")
+
+
 def compare_problems(compare: Compare, rules: Sequence[Rule], model: ModelSpec) -> list[Problem]:
     """What does not fit between a comparison and a model."""
     try:
@@ -119,7 +137,7 @@ def unit_problems(model: ModelSpec, name: str, kind: str, value: Quantity, path:
     """A limit or threshold in the unit of what it limits; below 0 only for an effect."""
     unit, expected = units.KINDS[kind]
     dimensions = dict(units.parse_unit(unit).dimensions)
-    if name in model.effects and kind != "time":
+    if name in model.effects and kind not in UNITLESS:
         own = model.observables[name]
         dimensions = dict(model.effects[name].dimensions or {})
         expected = f"a value in what {name} is counted in, {own}" if own else f"a plain number, which {name} is"

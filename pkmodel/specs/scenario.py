@@ -28,11 +28,17 @@ METRICS: dict[str, str] = {
     "level_at": "concentration",
     "lowest": "concentration",
     "time_below": "time",
+    "time_until_below": "time",
+    "average": "concentration",
+    "fluctuation": "number",
+    "accumulation_ratio": "number",
 }
-ALIASES = {"cmax": "peak", "tmax": "time_of_peak"}
-WITH_THRESHOLD = ("time_above", "time_below", "first_crossing")
+ALIASES = {"cmax": "peak", "tmax": "time_of_peak", "cavg": "average"}
+WITH_THRESHOLD = ("time_above", "time_below", "first_crossing", "time_until_below")
 #: Metrics that belong to a session and have no meaning over a course or between sessions.
-OF_SESSION = ("trough", "level_at")
+OF_SESSION = ("trough", "level_at", "fluctuation", "accumulation_ratio")
+#: Kinds of metrics that are not counted in the unit of their output.
+UNITLESS = ("time", "number")
 
 
 @shapes.takes(shapes.words(*METRICS, *ALIASES))
@@ -216,7 +222,7 @@ class Rule(Spec):
         kind = METRICS[self.metric]
         side = "at_most" if self.at_most is not None else "at_least"
         unit, description = units.KINDS[kind]
-        if kind != "time" and not is_level(self.output):
+        if kind not in UNITLESS and not is_level(self.output):
             pass  # its unit is that of the model's output or effect: specs.rule_checks
         elif self.limit.unit.dimensions != units.parse_unit(unit).dimensions:
             bare = "" if self.limit.unit.text else " without a unit"
@@ -312,7 +318,7 @@ class ScenarioSpec(Spec):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     variability: VariabilitySwitch = VariabilitySwitch()
     observe: Observe
-    rules: list[Rule] = Field(min_length=1)
+    rules: list[Rule] = []
     compare: Compare | None = None
     marks: list[Mark] = []
     source: Annotated[fields.Citation | None, BeforeValidator(fields.text_as_citation)] = None
@@ -335,6 +341,8 @@ class ScenarioSpec(Spec):
         for index, name in enumerate(self.effects):
             if name in self.effects[:index]:
                 problems.append(Problem(f"{name} a second time", "each effect once", path=f"effects[{index}]"))
+        if not self.rules and self.compare is None:
+            problems.append(Problem("nothing to judge", "at least one rule, or compare", path="rules"))
         seen: set[str] = set()
         for index, rule in enumerate(self.rules):
             if rule.id in seen:

@@ -418,7 +418,8 @@ def test_files_of_a_run_with_effects(tmp_path: Path, scenario: Scenario) -> None
     metrics_of = table.groupby("output", observed=True)["metric"].unique().map(set).to_dict()
     assert metrics_of["dissociation_olofsen2022"] == {"peak", "time_of_peak", "trough", "time_above"}
     assert metrics_of["sedation_herd2008"] == {"lowest", "trough", "time_below"}
-    assert metrics_of["ketamine"] == {"peak", "time_of_peak", "trough", "auc"}
+    of_levels = {"peak", "time_of_peak", "trough", "auc", "average", "fluctuation", "accumulation_ratio"}
+    assert metrics_of["ketamine"] == of_levels
     taught = table.loc[table["output"] == "heart_rate", "condition"]
     assert taught.str.endswith("illustrative").all()
     assert set(table.loc[table["metric"] == "time_below", "condition"]) == {"4 points"}

@@ -1,0 +1,44 @@
+"""What commands that run virtual patients share: where to write, on how many cores, and how far they are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from pkmodel import console
+from pkmodel.errors import InputError, Problem
+
+
+def out_path(text: str | None) -> Path | None:
+    """The path that ``--out`` gives; an empty one (an unset variable of a script, say) is refused."""
+    if text is not None and not text.strip():
+        raise InputError(Problem("an empty path", "a path", "--out"))
+    return Path(text) if text is not None else None
+
+
+def cores() -> int:
+    """The cores that this process may use; more than eight only cost memory (a sketch for each)."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(available, 8)
+
+
+class Progress:
+    """A progress bar with the time left on standard error; nothing where it is not a terminal."""
+
+    def __init__(self, total: int, *, quiet: bool):
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        left = (TextColumn("time left"), TimeRemainingColumn())
+        hidden = quiet or not console.err.is_terminal
+        columns = (TextColumn("patients"), BarColumn(), MofNCompleteColumn(), *left)
+        self.bar = Bar(*columns, console=console.err, transient=True, disable=hidden)
+        self.task = self.bar.add_task("run", total=total)
+
+    def __enter__(self) -> Any:
+        self.bar.start()
+        return lambda done, total: self.bar.update(self.task, completed=done, total=total)
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()

@@ -1,0 +1,102 @@
+"""What ``pkmodel compare`` leaves behind: the table, the values of every patient, a picture and a manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pkmodel import comparison, paired, report, side_by_side
+from pkmodel.cases import cases_of
+from pkmodel.comparison import Comparison
+from pkmodel.specs import defaults
+from pkmodel.specs.comparison import Request
+from pkmodel.study import Progress
+
+
+def run(
+    request: Request,
+    out: str | Path | None = None,
+    *,
+    jobs: int = 1,
+    progress: Progress | None = None,
+    command: str = "",
+) -> Comparison:
+    """Run a comparison and, with ``out``, write its files into that directory, all of them or none.
+
+    Raises
+    ------
+    InputError
+        where the comparison or the directory cannot be used.
+    RunError
+        where the files cannot be written.
+    """
+    if out is None:
+        return comparison.run(request, jobs=jobs, progress=progress)
+    with report.workplace(Path(out)) as folder:
+        from pkmodel import comparison_figure, parquet
+
+        files = parquet.RunFiles(folder, cases_of(request.scenario))
+        complete = False
+        try:
+            found = comparison.run(request, jobs=jobs, sink=files.write, progress=progress)
+            complete = True
+        finally:
+            files.close(complete=complete)
+        rows = [line for row in found.rows for line in row.plain(request.reference)]
+        report.write_csv(folder / "comparison.csv", list(side_by_side.COLUMNS), rows)
+        report.write_json(folder / "comparison.json", plain(found))
+        parquet.write_bands(found.study.band_columns, folder / "bands.parquet")
+        picture = comparison_figure.figure(found)
+        picture.savefig(folder / "comparison.png", dpi=130, pil_kwargs={"compress_level": 2})
+        said = plain(found)
+        asked = {key: said[key] for key in ("reference", "thresholds", "discharge")}
+        report.write_json(folder / "manifest.json", report.manifest(found.study, command) | asked)
+    return found
+
+
+def plain(found: Comparison) -> dict[str, Any]:
+    """A comparison as plain data, with what is needed to read it."""
+    request, spec = found.request, found.study.scenario.spec
+    chosen = {item.arm: item for item in request.chosen}
+    arms = []
+    for case in found.study.cases:
+        choice, model = chosen[case.arm.name], case.model
+        arms.append(
+            {
+                "arm": case.arm.name,
+                "protocol": case.arm.protocol.title,
+                "model": model.id,
+                "chosen": "by default" if choice.default else "as asked",
+                "why": choice.why,
+                "evidence": model.evidence,
+                "sampling": model.sampling,
+                "citation": model.source.citation,
+                "parent": model.parent,
+                "sessions": case.n_sessions,
+            }
+        )
+    return {
+        "title": spec.title,
+        "disclaimer": report.NOT_FOR_CARE,
+        "n": found.study.n,
+        "seed": spec.seed,
+        "population": spec.population,
+        "reference": request.reference,
+        "arms": arms,
+        "interval": paired.HOLDS,
+        "pairing": found.pairing,
+        "thresholds": [str(item) for item in request.thresholds],
+        "discharge": {
+            "criterion": str(request.discharge.bound),
+            "evidence": request.discharge.evidence,
+            "why": request.discharge.why,
+            "at_least": [
+                {"drug": drug, "route": route, "hours": item.hours, "evidence": item.evidence, "source": item.source}
+                for (drug, route), item in defaults.OBSERVED.items()
+            ],
+        },
+        "comparison": [line for row in found.rows for line in row.plain(request.reference)],
+        "cautions": found.cautions,
+        "assumptions": found.study.assumptions,
+        "warnings": found.study.warnings,
+    }
