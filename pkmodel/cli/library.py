@@ -203,7 +203,8 @@ def show_protocol(
         raise InputError(Problem("--model without --records", "--records FILE.csv, which it is for", "--model"))
     rows = course_for(spec, patient.values() if patient is not None else None)
     if as_json:
-        console.print_json({"protocol": name, "title": spec.title, "disclaimer": NOT_FOR_CARE, "sessions": rows})
+        tree = {"protocol": name, "title": spec.title, "disclaimer": NOT_FOR_CARE, "sessions": rows}
+        console.print_json(tree | ({"decisions": spec.decisions()} if spec.decides else {}))
         return
     console.text(spec.title, bold=True)
     if spec.source:
@@ -213,6 +214,11 @@ def show_protocol(
         shown = lines(of_phase, patient=patient is not None)
         used = [column for column in COLUMNS if any(line.get(column) for line in shown)]
         console.table(shown, used, right=("session", "day", "mg"))
+    if spec.decides:
+        console.text("\nWhat is decided on the day, starting from this plan:", bold=True)
+        for sentence in spec.decisions():
+            console.text(f"- {sentence}")
+        console.text("")
     for sentence in spec.notes:
         console.text(f"- {sentence}")
     if patient is None and sized:

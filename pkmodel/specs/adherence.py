@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from pkmodel.errors import InputError, Problem, nearest, one_of, shown
 from pkmodel.specs import fields, shapes
 from pkmodel.specs.loading import Spec
+from pkmodel.units import Quantity
 
 
 class LateSession(Spec):
@@ -94,6 +95,12 @@ def _after_missed(value: object) -> object:
     return value
 
 
+def _which(share: Quantity | None, sessions: list[int]) -> str:
+    if share is not None:
+        return f"{share.text} of sessions, by chance"
+    return f"session{'s' if len(sessions) > 1 else ''} {', '.join(map(str, sessions))}"
+
+
 class Adherence(Spec):
     """Which sessions are missed or late: a list that holds for everybody, or chance with a ``seed`` of its own."""
 
@@ -115,6 +122,26 @@ class Adherence(Spec):
     def by_chance(self) -> bool:
         """Whether anything is drawn."""
         return any(part is not None and part.share is not None for part in (self.missed, self.late))
+
+    def said(self) -> list[str]:
+        """What is missed or late, and what follows, as sentences."""
+        found = []
+        if self.missed is not None:
+            who = _which(self.missed.share, self.missed.listed or [])
+            then = {"continue": "their doses are lost", "repeat": "the dose is given in the next session"}
+            follows = then.get(self.after_missed.do or "", "the course ends")
+            if self.after_missed.make_up is not None:
+                follows = f"they are made up for {self.after_missed.make_up.text} later"
+            found.append(f"Missed: {who}; {follows}.")
+        if self.late is not None:
+            listed = self.late.listed or []
+            who = _which(self.late.share, [item.session for item in listed])
+            texts = " to ".join(time.text for time in self.late.by or ()) or ", ".join(item.by.text for item in listed)
+            keep = (
+                "later sessions keep their day" if self.after_late == "keep" else "later sessions are put off as well"
+            )
+            found.append(f"Late: {who}, by {texts}; {keep}.")
+        return found
 
     def named(self) -> list[tuple[str, int]]:
         """Every session that is named, with its place."""

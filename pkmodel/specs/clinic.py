@@ -21,7 +21,6 @@ from pkmodel.specs.loading import Spec
 from pkmodel.specs.scenario import WITH_THRESHOLD, MetricField, is_level
 from pkmodel.units import Quantity
 
-
 #: Metrics that a clinic cannot go by after a session: of a moment of the user's, or of several sessions.
 _NOT_BETWEEN = ("level_at", "fluctuation", "accumulation_ratio")
 

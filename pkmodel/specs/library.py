@@ -83,6 +83,8 @@ class Arm:
     protocol: ProtocolSpec
     models: tuple[ModelSpec, ...]
     drug: DrugMode
+    key: str = ""
+    """Its key in the file, where that is not its name."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,21 @@ def load_scenario(source: Source) -> Scenario:
         inputs[f"{kind[:-1]} {label}"] = Loaded(label, file)
         return found
 
+    def by_drug(arm: str, chosen: Mapping[str, str], protocol: ProtocolSpec | None, mode: DrugMode) -> list[Arm]:
+        """An arm for the sessions of each drug, on the model of that drug."""
+        place = ("arms", arm, "model")
+        models = {drug: fetch("models", name, ModelSpec, (*place, drug)) for drug, name in chosen.items()}
+        if protocol is None:
+            return []
+        if wrong := _mapping_problems(protocol, models, dotted(place)):
+            problems.extend(item.at(where=document.name, line=document.line(place)) for item in wrong)
+            return []
+        return [
+            Arm(f"{arm} ({drug})", protocol.of_drug(drug), (model,), mode, key=arm)
+            for drug, model in models.items()
+            if model is not None
+        ]
+
     population = fetch("populations", spec.population, PopulationSpec, ("population",))
     shared: list[ModelSpec | None] = []
     if spec.model is not None:
@@ -168,6 +185,9 @@ def load_scenario(source: Source) -> Scenario:
     arms = []
     for name, arm in spec.arms.items():
         protocol = fetch("protocols", arm.protocol, ProtocolSpec, ("arms", name, "protocol"))
+        if isinstance(arm.model, dict):
+            arms += by_drug(name, arm.model, protocol, arm.drug)
+            continue
         own = shared if arm.model is None else [fetch("models", arm.model, ModelSpec, ("arms", name, "model"))]
         if protocol is not None and None not in own:
             arms.append(Arm(name, protocol, tuple(model for model in own if model is not None), arm.drug))
@@ -194,6 +214,19 @@ def load_scenario(source: Source) -> Scenario:
             [item.at(where=document.name, line=document.line(loading.parts(item.path))) for item in problems]
         )
     return scenario
+
+
+def _mapping_problems(protocol: ProtocolSpec, models: Mapping[str, object], path: str) -> list[Problem]:
+    """What does not fit between a protocol and a mapping of its drugs to models."""
+    problems = []
+    given = " and ".join(protocol.drugs)
+    if set(models) != set(protocol.drugs):
+        found, expected = f"models for {' and '.join(models)}", f"one for each drug of the protocol: {given}"
+        problems.append(Problem(found, expected, path))
+    elif protocol.decides and len(models) > 1:
+        found = f"clinic or adherence in a protocol of {given}"
+        problems.append(Problem(found, "a protocol of one drug: a rule looks at one model", path))
+    return problems
 
 
 def _replaced(models: Sequence[ModelSpec], spec: ScenarioSpec) -> tuple[list[ModelSpec], list[Problem]]:
@@ -239,7 +272,7 @@ def _cross_checks(scenario: Scenario) -> list[Problem]:
                 found = f"{model.id}, which does not say how well its typical values are known"
                 problems.append(Problem(found, expected, path="variability.parameter_uncertainty"))
     for arm in scenario.arms:
-        path = f"arms.{arm.name}"
+        path = f"arms.{arm.key or arm.name}"
         for model in arm.models:
             try:
                 drug_fraction(arm.protocol, model, arm.drug)
@@ -318,6 +351,9 @@ def drug_fraction(protocol: ProtocolSpec, model: ModelSpec, mode: DrugMode) -> t
     if drugs == ["esketamine"] and model.drug == "ketamine":
         said = f"an esketamine protocol is run on {model.id}, of the racemate, which does not tell S from R: "
         return 1.0, [f"{said}read its levels as racemic ones, or choose a model of esketamine"]
+    if len(drugs) > 1:
+        expected = "an arm of a scenario with a model for each drug: model: {ketamine: ..., esketamine: ...}"
+        raise InputError(Problem(f"a protocol of {named} on {model.id} alone", expected, path="model"))
     raise InputError(
         Problem(
             found=f"a protocol of {named} on {model.id}, a model of {model.drug}",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from pkmodel.errors import InputError, Problem
-from pkmodel.specs import fields, shapes
+from pkmodel.specs import fields
 from pkmodel.specs.adherence import Adherence
 from pkmodel.specs.bands import band_problems
 from pkmodel.specs.clinic import Clinic
@@ -21,14 +22,6 @@ from pkmodel.specs.planned import PlannedPart, PlannedSession
 from pkmodel.specs.session_rules import course_problems, session_problems
 from pkmodel.specs.sessions import Sessions
 from pkmodel.specs.taper import Taper
-
-
-def _not_yet(name: str) -> Any:
-    @shapes.takes({"not": {}, "description": f"{name} cannot be carried out by this version"})
-    def refuse(value: object) -> None:
-        raise InputError(Problem(found=name, expected=f"a protocol without {name}: this version cannot carry it out"))
-
-    return Annotated[Any, BeforeValidator(refuse)]
 
 
 class _Defaults(Spec):
@@ -180,10 +173,16 @@ class ProtocolSpec(_Defaults):
             raise InputError(list(unique.values())[::-1])
         return self
 
+    _only: str | None = PrivateAttr(None)
+
     @property
     def decides(self) -> bool:
         """Whether what is given is only known on the day: a clinic decides, or sessions are missed or late."""
         return self.clinic is not None or self.adherence is not None
+
+    def decisions(self) -> list[str]:
+        """What is decided on the day, as sentences."""
+        return [sentence for part in (self.clinic, self.adherence) if part is not None for sentence in part.said()]
 
     def plan(self) -> list[PlannedSession]:
         """Every session of the course in order, with the phase's settings over the protocol's."""
@@ -215,7 +214,16 @@ class ProtocolSpec(_Defaults):
                         **phase.supplies(self, any(part.over for part in given)),
                     )
                 )
-        return planned
+        if self._only is None:
+            return planned
+        own = [session for session in planned if session.drug == self._only]
+        return [replace(session, index=number) for number, session in enumerate(own, 1)]
+
+    def of_drug(self, drug: str) -> ProtocolSpec:
+        """The sessions of one drug, at their times in the whole course, as a course of their own."""
+        part = self.model_copy()
+        part._only = drug
+        return part
 
     @property
     def routes(self) -> list[str]:

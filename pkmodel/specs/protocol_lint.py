@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from itertools import groupby, pairwise
 
 from pkmodel.errors import Problem
+from pkmodel.specs.clinic_lint import lint_clinic
 from pkmodel.specs.dose import is_rate, per_surface, per_weight
 from pkmodel.specs.loading import Spec
 from pkmodel.specs.planned import PlannedSession
@@ -35,6 +36,7 @@ SLACK = 1e-9
 def lint(protocol: ProtocolSpec) -> list[Problem]:
     """What looks like a mistake in a protocol that is legal, in the order of the file."""
     found = [problem for rule in RULES for problem in rule(protocol)]
+    found += lint_clinic(protocol.clinic, protocol.plan())
     order = {f"phases[{index}]": index for index in range(len(protocol.phases))}
     return sorted(found, key=lambda problem: order.get(problem.path.split(".")[0], -1))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator, Field, PlainValidator, ValidationInfo, model_validator
 
@@ -256,11 +256,49 @@ class Rule(Spec):
         return self.at_most is not None
 
 
+_DRUGS: tuple[str, ...] = get_args(fields.Drug)
+
+
+@shapes.takes(
+    {
+        "anyOf": [
+            {"type": "string"},
+            {
+                "type": "object",
+                "properties": {drug: {"type": "string"} for drug in _DRUGS},
+                "additionalProperties": False,
+                "minProperties": 1,
+            },
+        ]
+    }
+)
+def _models_of_arm(value: object) -> str | dict[str, str]:
+    """The name of a model, or one for each drug of the protocol."""
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, dict) or not value:
+        expected = "the name of a model, or one for each drug, such as {ketamine: ..., esketamine: ...}"
+        raise InputError(Problem(shown(value), expected))
+    problems = []
+    for drug, name in value.items():
+        if drug not in _DRUGS:
+            problems.append(Problem(shown(drug), one_of(_DRUGS), path=str(drug), nearest=nearest(drug, _DRUGS)))
+        elif not isinstance(name, str):
+            problems.append(Problem(shown(name), "the name of a model", path=str(drug)))
+    if problems:
+        raise InputError(problems)
+    return value
+
+
 class Arm(Spec):
-    """One protocol of the comparison."""
+    """One protocol of the comparison.
+
+    ``model`` may be a mapping from drug to model where the protocol gives several drugs: the sessions of each drug are
+    then an arm of their own, named ``arm (drug)``.
+    """
 
     protocol: fields.NameOrMapping
-    model: str | None = None
+    model: Annotated[str | dict[str, str] | None, PlainValidator(_models_of_arm)] = None
     drug: Literal["match", "own", "half"] = "match"
 
 

@@ -2,7 +2,8 @@
 
 The patient is a man of 45 y, 175 cm and 82 kg; for children a boy of 6 y, 116 cm and 20.5 kg. Doses are as planned
 (before a clinic decides on the day), in mg as they are drawn up (of the salt, where the protocol says so), times in h
-from the start of the course, each with 12 digits. To renew after a meant change: ``python tests/golden/test_protocol_tables.py``.
+from the start of the course, each with 12 digits. To renew after a meant change:
+``python tests/golden/test_protocol_tables.py``.
 """
 
 from __future__ import annotations
