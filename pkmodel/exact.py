@@ -92,7 +92,7 @@ def sampled_figures(
         on_grid, step = grid_of(time)
         between = np.where(on_grid[1:], step, 0.0)
         found[modal.HIGHEST, left] = samples.max(axis=1)
-        found[modal.AREA, left] = 0.5 * (samples[:, 1:] + samples[:, :-1]) @ between
+        found[modal.AREA, left] = (0.5 * (samples[:, 1:] + samples[:, :-1]) * between).sum(axis=1)
         found[modal.ABOVE, left] = (samples > limit[left, None]).sum(axis=1) * step
     return found[modal.HIGHEST], found[modal.AREA], found[modal.ABOVE]
 

@@ -21,6 +21,7 @@ from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.parameter import Parameter
 from pkmodel.specs.population import CORRELATED, PLAUSIBLE, PLAUSIBLE_TEXT, Distribution, PopulationSpec
 from pkmodel.specs.variability import Block
+from pkmodel.streams import correlated
 from pkmodel.streams import normals as normals
 from pkmodel.streams import stream as stream
 
@@ -124,9 +125,9 @@ def sample_covariates(spec: PopulationSpec, seed: int, first: int, count: int) -
     """
     female = (stream(seed, "sex", first, count) < spec.female_share).astype(float)
     independent = np.stack([normals(seed, f"covariate/{name}", first, count) for name in CORRELATED])
-    correlated = np.asarray(spec.copula_factor()) @ independent
+    together = correlated(np.asarray(spec.copula_factor()), independent)
     covariates: dict[str, Floats] = {"female": female}
-    for name, z in zip(CORRELATED, correlated, strict=True):
+    for name, z in zip(CORRELATED, together, strict=True):
         covariates[name] = _invert(getattr(spec, name), z, female)
     shares = [spec.ancestry.get(name, 0.0) for name in fields.ANCESTRIES]  # type: ignore[call-overload]
     edges = np.cumsum(shares)[:-1]
@@ -191,7 +192,7 @@ def _effects(block: Block, seed: int, stream_name: str, population: Population) 
     if not names:
         return {}
     z = np.stack([normals(seed, stream_name.format(name), population.first, population.size) for name in names])
-    drawn = dict(zip(names, lower @ z, strict=True))
+    drawn = dict(zip(names, correlated(lower, z), strict=True))
     for name, effect in block.effects.items():
         if effect.eta is not None:
             drawn[name] = drawn[effect.eta]

@@ -28,3 +28,14 @@ def normals(seed: int, name: str, first: int, count: int) -> Floats:
     from scipy.special import ndtri
 
     return ndtri(stream(seed, name, first, count))  # type: ignore[no-any-return]
+
+
+def correlated(factor: Floats, independent: Floats) -> Floats:
+    """``factor`` (k, k) times ``independent`` (k, n), with the same bits for a patient whoever else is there.
+
+    A library's product of matrices may add up in another order for another number of columns.
+    """
+    found = np.zeros_like(independent)
+    for column, numbers in zip(factor.T, independent, strict=True):
+        found += column[:, None] * numbers
+    return found
