@@ -253,10 +253,10 @@ def test_all_mistakes_of_a_patient_at_once() -> None:
 @pytest.mark.parametrize("name", ["esketamine_perezruixo2021", "ketamine_clements1981", "esketamine_simons2022"])
 def test_a_patient_drawn_alone_is_the_same_to_the_bit(name: str) -> None:
     """Covariates and correlated effects of 60 patients, together and one by one."""
-    model, people = pk.load_model(name), load_population("adults_trials")
-    together = population.sample_effects(population.sample_covariates(people, 5, 0, 60), model, 5)
+    model = pk.load_model(name)
+    together = sample_effects(sample_covariates(ADULTS, 5, 0, 60), model, 5)
     for patient in range(60):
-        alone = population.sample_effects(population.sample_covariates(people, 5, patient, 1), model, 5)
+        alone = sample_effects(sample_covariates(ADULTS, 5, patient, 1), model, 5)
         for part in ("covariates", "etas"):
             whole = getattr(together, part)
             assert {key: values[0] for key, values in getattr(alone, part).items()} == {
