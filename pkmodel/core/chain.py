@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pkmodel.core.jit import kernel, merged
+from pkmodel.core.jit import merged, piece
 from pkmodel.core.lanes import (
     WIDTH,
     aligned,
@@ -37,13 +37,11 @@ from pkmodel.core.lanes import (
     load,
     magnitude,
     of_bits,
-    pointer,
     rounded,
     splat,
     store,
     store_whole,
 )
-from pkmodel.core.structure import Structure
 
 #: Degree of the Taylor series; with ``norm(M) h <= 1/2`` the first term left out is below 3e-17.
 DEGREE = 14
@@ -99,51 +97,7 @@ def chain_for(size: int, entries: int) -> Chain:
     )
 
 
-@merged
-def bare_chain(chain):
-    """The chain as pointers, which is what the pieces of a kernel hand on."""
-    return Chain(
-        pointer(chain.square),
-        pointer(chain.less_one),
-        pointer(chain.matrix),
-        pointer(chain.series),
-        pointer(chain.state),
-        pointer(chain.term),
-        pointer(chain.moved),
-        pointer(chain.base),
-        pointer(chain.portion),
-        pointer(chain.shift),
-        pointer(chain.whole),
-        pointer(chain.deepest),
-        pointer(chain.built),
-    )
-
-
-@merged
-def bare_structure(structure):
-    """The structure as pointers."""
-    return Structure(
-        structure.size,
-        structure.states,
-        structure.ports,
-        structure.entries,
-        pointer(structure.row),
-        pointer(structure.column),
-        pointer(structure.row_start),
-        pointer(structure.diagonal),
-        pointer(structure.product_start),
-        pointer(structure.product_left),
-        pointer(structure.product_right),
-        pointer(structure.taylor_start),
-        pointer(structure.taylor_left),
-        pointer(structure.taylor_right),
-        pointer(structure.direct_start),
-        pointer(structure.direct_entry),
-        pointer(structure.direct_column),
-    )
-
-
-@kernel
+@piece
 def begin(structure, rates, patients, unit, chain):
     """Set up the systems of the eight ``patients``: base step, and the first link of the chain."""
     entries, states = structure.entries, structure.states
@@ -172,7 +126,7 @@ def begin(structure, rates, patients, unit, chain):
     for j in range(states):
         norm = larger(norm, load(chain.term, j))
     store(chain.base, 0, norm * unit)
-    deepest = 0
+    deepest = np.int64(0)  # not a literal: numba would compile `extend` once more for it
     for lane in range(WIDTH):
         shift, scaled, step = 0, chain.base[lane], unit
         while scaled > 0.5 and shift < MAX_SHIFT:
@@ -219,7 +173,7 @@ def _series(structure, chain):
         store(chain.square, structure.diagonal[i], less_one + 1.0)
 
 
-@kernel
+@piece
 def extend(structure, chain, level):
     """Build the chain up to ``level``.
 
@@ -300,13 +254,13 @@ def apply(structure, chain, level):
         store(chain.moved, i, total)
 
 
-@kernel
+@piece
 def move(structure, chain):
     """Move the state by the times that :func:`measure` has left in ``whole`` and ``portion``."""
     digits = np.int64(0)
     for lane in range(WIDTH):
         digits |= chain.whole[lane]
-    level = np.int64(0)  # not a literal: numba would compile `extend` once more for it
+    level = np.int64(0)
     while digits:
         if digits & 1:
             extend(structure, chain, level)

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from pkmodel.core.chain import bare_chain, bare_structure, begin, chain_for
-from pkmodel.core.course import bare_course, course_for, lay_out_edges
-from pkmodel.core.doses import bare_events, bare_group, group_for, muster, take_alone, take_together
-from pkmodel.core.intervals import Found, Notes, arrived, bare_notes, close, open_next
+from pkmodel.core.chain import begin, chain_for
+from pkmodel.core.course import course_for, lay_out_edges
+from pkmodel.core.doses import bare_events, group_for, muster, take_alone, take_together
+from pkmodel.core.intervals import Found, Notes, arrived, close, open_next
 from pkmodel.core.jit import kernel
 from pkmodel.core.kinds import AREA, END, N_STATS, PEAK, START, TIME_OF_PEAK, Events
-from pkmodel.core.lanes import WIDTH, aligned, bits, load, pointer
+from pkmodel.core.lanes import WIDTH, aligned, bare, bits, load, pointer
 from pkmodel.core.structure import structure_of
 from pkmodel.core.walk import walk, walk_together
 
@@ -46,8 +46,8 @@ def _scan(
 ):
     n, n_edges, stride = rates.shape[0], edges.shape[0], edges.shape[1]
     intervals, room = n_edges - 1, crossings.shape[3]
-    structure, chain, course = bare_structure(structure), bare_chain(chain), bare_course(course)
-    group, notes, events = bare_group(group), bare_notes(notes), bare_events(events)
+    structure, chain, course = bare(structure), bare(chain), bare(course)
+    group, notes, events = bare(group), bare(notes), bare_events(events)
     rates, initial, edges, thresholds = pointer(rates), pointer(initial), pointer(edges), pointer(thresholds)
     stats, time_above, first_crossing = pointer(stats), pointer(time_above), pointer(first_crossing)
     crossings, n_crossings, queue = pointer(crossings), pointer(n_crossings), pointer(queue)

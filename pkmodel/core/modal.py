@@ -12,13 +12,14 @@ from __future__ import annotations
 import numpy as np
 
 from pkmodel.core import sketch
-from pkmodel.core.course import bare_course, course_for, lay_out
+from pkmodel.core.course import course_for, lay_out
 from pkmodel.core.doses import bare_events
-from pkmodel.core.jit import kernel, merged
+from pkmodel.core.jit import kernel, merged, piece
 from pkmodel.core.kinds import JUMP, RATE_ON, RESET, Events
 from pkmodel.core.lanes import (
     WIDTH,
     aligned_together,
+    bare,
     choose,
     fma,
     hand_over,
@@ -30,7 +31,7 @@ from pkmodel.core.lanes import (
     store,
     transposed,
 )
-from pkmodel.core.modes import KEPT, Bench, bare_bench, lengthen, modes_of
+from pkmodel.core.modes import KEPT, Bench, lengthen, modes_of
 
 #: The most compartments that have their modes worked out.
 COMPARTMENTS = 3
@@ -70,7 +71,7 @@ def _value(events, event, bench):
     return load(bench.spare, 0)
 
 
-@kernel
+@piece
 def _run(bench, course, events, unit, wanted, on_grid, n_times, limit):
     """Take a group through its course: levels into ``bench.level``, or figures, which are returned."""
     zero, one = splat(0.0), splat(1.0)
@@ -159,7 +160,7 @@ def _levels(wanted, bench, course, rates, places, events, time, on_grid, unit, s
     """Levels, counts or figures of a block of patients; patients without modes that can be trusted are ``refused``."""
     n, states, n_times, compartments = rates.shape[0], rates.shape[1], time.shape[0], places.shape[0]
     stride = bench.single
-    bench, course, events = bare_bench(bench), bare_course(course), bare_events(events)
+    bench, course, events = bare(bench), bare(course), bare_events(events)
     rates, time, on_grid, out = pointer(rates), pointer(time), pointer(on_grid), pointer(out)
     lay_out(events, np.int64(0), time, on_grid, n_times, course, np.int64(0))
     central = places[0]

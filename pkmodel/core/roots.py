@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pkmodel.core.chain import measure, move
-from pkmodel.core.jit import kernel, merged
+from pkmodel.core.jit import merged, piece
 from pkmodel.core.lanes import bits, choose, fma, larger, load, magnitude, splat, store
 
 #: Steps of Newton's method or bisection; four or five are usual, and a bracket is down to its last digit after 60.
@@ -19,7 +19,7 @@ def slope_of(structure, chain, state, compartment):
     return total
 
 
-@kernel
+@piece
 def find(structure, chain, before, slopes, compartment, of_slope, due, low, high, guess, target, rising):
     """Hours after the states ``before`` at which an amount, or its slope, passes ``target``, in the lanes ``due``; and
     the amount then.

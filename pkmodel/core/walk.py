@@ -9,12 +9,12 @@ from __future__ import annotations
 import numpy as np
 
 from pkmodel.core.chain import apply, extend, measure, move_rest
-from pkmodel.core.jit import kernel, merged
+from pkmodel.core.jit import merged, piece
 from pkmodel.core.lanes import WIDTH, bits, choose, load, of_bits, splat, store
 from pkmodel.core.roots import find, slope_of
 
 
-@kernel
+@piece
 def _piece(structure, chain, notes, found, k, due, begin_at, low, high, first, last):
     """Hold a monotone piece of a step, ``low`` to ``high`` h from ``begin_at``, against the thresholds of output k."""
     compartment = notes.compartment[k]
@@ -62,7 +62,7 @@ def _piece(structure, chain, notes, found, k, due, begin_at, low, high, first, l
         store(notes.above, place, above)
 
 
-@kernel
+@piece
 def _look(structure, chain, notes, found, noting, begin_at, length):
     """Note peaks and crossings over a step from ``notes.before`` to ``chain.state``, in the lanes ``noting``."""
     zero = splat(0.0)
@@ -118,7 +118,7 @@ def _next_level(position, left):
     return level
 
 
-@kernel
+@piece
 def walk(structure, chain, notes, found, now, before):
     """Over a gap without events, from ``before`` to ``now`` (h), in steps that grow with the time since it began."""
     base, zero = load(chain.base, 0), splat(0.0)
@@ -182,7 +182,7 @@ def walk(structure, chain, notes, found, now, before):
         _look(structure, chain, notes, found, of_bits(noting & (stepping | pausing)), start, length)
 
 
-@kernel
+@piece
 def walk_together(structure, chain, notes, found, now, before):
     """:func:`_walk` for a group whose patients have the same gap and the same base step, and so the same steps."""
     base, begins = load(chain.base, 0), splat(before)
