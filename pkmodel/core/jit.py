@@ -25,7 +25,7 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def merged(function: Callable[..., Any]) -> Callable[..., Any]:
     """A piece of a kernel of its own type, merged into its caller's machine code: no arguments are handed over."""
-    return numba.njit(forceinline=True, no_cpython_wrapper=True, **_OPTIONS)(function)
+    return numba.njit(inline="always", no_cpython_wrapper=True, **_OPTIONS)(function)
 
 
 def piece(function: Callable[..., Any]) -> Callable[..., Any]:
