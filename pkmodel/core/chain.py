@@ -54,13 +54,14 @@ SAME_TIME = 2.0**-51
 
 
 class Chain(NamedTuple):
-    """The memory of one group of eight patients; all but the last four are in lanes.
+    """The memory of one group of eight patients; all but the last five are in lanes.
 
     ``square`` (MAX_LEVELS, entries) are the exponentials over the base step times 1, 2, 4, ..., of which ``built[0]``
     are there; ``less_one`` (MAX_LEVELS, size) their diagonals less 1. ``matrix`` (entries,) is M times the base step
     ``base``. ``shift`` is a patient's own, ``deepest[0]`` the largest of the group, which is where the chain begins.
     ``whole`` and ``portion`` are the time to move by: whole base steps (in steps of the deepest) and the rest as a part
-    of one.
+    of one. ``lanes`` is WIDTH as a number that the compiler does not know: it would write out loops over lanes eight
+    times, which where a lane has its own way costs time to compile and gains none.
     """
 
     square: np.ndarray
@@ -76,6 +77,7 @@ class Chain(NamedTuple):
     whole: np.ndarray
     deepest: np.ndarray
     built: np.ndarray
+    lanes: int
 
 
 def chain_for(size: int, entries: int) -> Chain:
@@ -94,6 +96,7 @@ def chain_for(size: int, entries: int) -> Chain:
         whole=np.zeros(WIDTH, dtype=np.int64),
         deepest=np.zeros(1, dtype=np.int64),
         built=np.zeros(1, dtype=np.int64),
+        lanes=WIDTH,
     )
 
 
@@ -127,7 +130,7 @@ def begin(structure, rates, patients, unit, chain):
         norm = larger(norm, load(chain.term, j))
     store(chain.base, 0, norm * unit)
     deepest = np.int64(0)  # not a literal: numba would compile `extend` once more for it
-    for lane in range(WIDTH):
+    for lane in range(chain.lanes):
         shift, scaled, step = 0, chain.base[lane], unit
         while scaled > 0.5 and shift < MAX_SHIFT:
             scaled *= 0.5
@@ -211,7 +214,7 @@ def extend(structure, chain, level):
             store(chain.square, new + entry, choose(near, doubled + 1.0, whole))
         if now <= chain.deepest[0]:
             waiting = 0
-            for lane in range(WIDTH):
+            for lane in range(chain.lanes):
                 if chain.deepest[0] - now >= chain.shift[lane]:
                     waiting |= 1 << lane
             if waiting:
@@ -254,7 +257,7 @@ def apply(structure, chain, level):
         store(chain.moved, i, total)
 
 
-@piece
+@merged
 def move(structure, chain):
     """Move the state by the times that :func:`measure` has left in ``whole`` and ``portion``."""
     digits = np.int64(0)
@@ -263,7 +266,8 @@ def move(structure, chain):
     level = np.int64(0)
     while digits:
         if digits & 1:
-            extend(structure, chain, level)
+            if chain.built[0] <= level:
+                extend(structure, chain, level)
             apply(structure, chain, level)
             moving = bit_set(chain.whole, level)
             for i in range(structure.size):

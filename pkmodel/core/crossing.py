@@ -20,7 +20,7 @@ from pkmodel.core.jit import kernel
 from pkmodel.core.kinds import AREA, END, N_STATS, PEAK, START, TIME_OF_PEAK, Events
 from pkmodel.core.lanes import WIDTH, aligned, bare, bits, load, pointer
 from pkmodel.core.structure import structure_of
-from pkmodel.core.walk import walk, walk_together
+from pkmodel.core.walk import walk
 
 __all__ = ["AREA", "END", "N_STATS", "PEAK", "START", "TIME_OF_PEAK", "queue_of", "scan"]
 
@@ -69,7 +69,7 @@ def _scan(
         muster(structure, chain, group, initial, queue, first, n)
         begin(structure, rates, group.patients, 1.0, chain)
         last = 0
-        for lane in range(WIDTH):
+        for lane in range(chain.lanes):
             patient = group.patients[lane]
             notes.interval[lane] = -1
             notes.opened[lane] = -np.inf
@@ -81,34 +81,26 @@ def _scan(
             notes.now[lane] = course.when[0 if shared else lane * course.room]
         now = load(notes.now, 0)
         together = shared
-        for lane in range(WIDTH):
+        for lane in range(chain.lanes):
             together = together and chain.shift[lane] == chain.deepest[0]
         for stop in range(last):
             before = now
-            for lane in range(WIDTH):
+            for lane in range(chain.lanes):
                 row = 0 if shared else lane
-                if stop < course.stops[row]:
-                    notes.now[lane] = course.when[row * course.room + stop]
-                else:
-                    notes.now[lane] = course.when[row * course.room + course.stops[row] - 1]
+                notes.now[lane] = course.when[row * course.room + min(stop, course.stops[row] - 1)]
             now = load(notes.now, 0)
-            if together:
-                if course.when[stop] > course.when[max(stop - 1, 0)]:
-                    walk_together(structure, chain, notes, found, course.when[stop], course.when[stop - 1])
-            elif bits(now > before):
-                walk(structure, chain, notes, found, now, before)
+            if bits(now > before):
+                walk(structure, chain, notes, found, now, before, together)
             if shared and course.event[stop] >= 0:
                 take_together(structure, chain, events, course.event[stop], group)
-                for lane in range(WIDTH):
-                    arrived(chain, notes, lane, course.when[stop])
-                continue
-            for lane in range(WIDTH):
+            for lane in range(chain.lanes):
                 row = 0 if shared else lane
                 if stop >= course.stops[row]:
                     continue
                 place = row * course.room + stop
                 if course.event[place] >= 0:
-                    take_alone(structure, chain, events, course.event[place], lane, group)
+                    if not shared:
+                        take_alone(structure, chain, events, course.event[place], lane, group)
                     arrived(chain, notes, lane, course.when[place])
                 else:
                     close(structure, chain, notes, found, lane)

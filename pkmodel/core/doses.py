@@ -77,7 +77,7 @@ def group_for(states: int, ports: int) -> Group:
 def muster(structure, chain, group, initial, queue, first, n):
     """Take patients from the queue, from place ``first`` on (the last one again where none is left), to their start."""
     group.patients[WIDTH] = 1
-    for lane in range(WIDTH):
+    for lane in range(chain.lanes):
         patient = queue[min(first + lane, n - 1)]
         group.patients[lane] = patient
         if patient != group.patients[0] + lane:
