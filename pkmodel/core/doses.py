@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pkmodel.core.jit import merged, piece
+from pkmodel.core.jit import merged
 from pkmodel.core.kinds import JUMP, RATE_ON, RESET
 from pkmodel.core.lanes import WIDTH, aligned, choose, load, load_at, pointer, splat, store
 
@@ -132,7 +132,7 @@ def take_together(structure, chain, events, event, group):
         store(group.active, target, pouring)
 
 
-@piece
+@merged
 def take_alone(structure, chain, events, event, lane, group):
     """Apply one event to one patient of a group: :func:`take_together` for courses that differ in their times."""
     kind, target = events.kind[event], events.target[event]

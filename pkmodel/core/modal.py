@@ -46,18 +46,16 @@ _SAME_TIME = 2.0**-51
 @merged
 def _slot_for(bench, unit, span, time):
     """The slot that holds ``span`` h; equal numbers of steps of the grid share one."""
-    whole = np.rint(span / unit)
-    if abs(span - whole * unit) > _SAME_TIME * time:
-        lengthen(bench, KEPT, span)
-        return KEPT
-    steps = np.int64(whole)
-    for slot in range(KEPT):
-        if bench.kept[slot] == steps:
-            return slot
-    slot = bench.kept[KEPT]
-    bench.kept[KEPT] = (slot + 1) % KEPT
-    bench.kept[slot] = steps
-    lengthen(bench, slot, steps * unit)
+    slot, whole = np.int64(KEPT), np.rint(span / unit)
+    if abs(span - whole * unit) <= _SAME_TIME * time:
+        steps = np.int64(whole)
+        for kept in range(KEPT):
+            if bench.kept[kept] == steps:
+                return kept
+        slot, span = bench.kept[KEPT], steps * unit
+        bench.kept[KEPT] = (slot + 1) % KEPT
+        bench.kept[slot] = steps
+    lengthen(bench, slot, span)
     return slot
 
 
@@ -80,7 +78,7 @@ def _run(bench, course, events, unit, wanted, on_grid, n_times, limit):
     highest, area, above = zero, zero, zero
     w0, w1, w2 = load(bench.weight, 0), load(bench.weight, 1), load(bench.weight, 2)
     # Four steps at a time, in four chains that do not wait for one another.
-    lengthen(bench, KEPT, unit)
+    lengthen(bench, np.int64(KEPT), unit)
     e0, e1, e2 = load(bench.decay, KEPT * 3), load(bench.decay, KEPT * 3 + 1), load(bench.decay, KEPT * 3 + 2)
     g0, g1, g2 = load(bench.gain, KEPT * 3), load(bench.gain, KEPT * 3 + 1), load(bench.gain, KEPT * 3 + 2)
     d0, d1, d2 = e0 * e0, e1 * e1, e2 * e2

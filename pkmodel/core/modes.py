@@ -133,7 +133,7 @@ def modes_of(bench, compartments):
     return bits(good)
 
 
-@merged
+@piece
 def lengthen(bench, slot, time):
     """What ``time`` h do to each mode, and to an infusion of 1 mg/h, into a slot of ``decay`` and ``gain``."""
     for mode in range(3):
