@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pkmodel.core.jit import merged
+from pkmodel.core.jit import merged, piece
 from pkmodel.core.kinds import AREA, END, N_STATS, PEAK, START, TIME_OF_PEAK
 from pkmodel.core.lanes import WIDTH
 
@@ -55,7 +55,7 @@ class Found(NamedTuple):
     room: int
 
 
-@merged
+@piece
 def close(structure, chain, notes, found, lane):
     """Write down the interval that a patient leaves."""
     interval, patient = notes.interval[lane], found.patients[lane]
@@ -74,7 +74,7 @@ def close(structure, chain, notes, found, lane):
             found.first_crossing[row * notes.limits + q] = notes.crossed[place]
 
 
-@merged
+@piece
 def open_next(structure, chain, notes, lane, interval, time):
     """Begin an interval."""
     notes.interval[lane] = interval
