@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pkmodel.core.jit import kernel, merged
+from pkmodel.core.jit import merged, piece
 from pkmodel.core.kinds import AREA, END, N_STATS, PEAK, START, TIME_OF_PEAK
-from pkmodel.core.lanes import WIDTH, pointer
+from pkmodel.core.lanes import WIDTH
 
 
 class Notes(NamedTuple):
@@ -41,31 +41,6 @@ class Notes(NamedTuple):
     limits: int
 
 
-@merged
-def bare_notes(notes):
-    return Notes(
-        pointer(notes.limit),
-        pointer(notes.above),
-        pointer(notes.crossed),
-        pointer(notes.peak),
-        pointer(notes.when),
-        pointer(notes.first),
-        pointer(notes.before),
-        pointer(notes.after),
-        pointer(notes.slopes),
-        pointer(notes.slope),
-        pointer(notes.now),
-        pointer(notes.opened),
-        pointer(notes.compartment),
-        pointer(notes.interval),
-        pointer(notes.position),
-        pointer(notes.whole),
-        pointer(notes.level),
-        notes.outputs,
-        notes.limits,
-    )
-
-
 class Found(NamedTuple):
     """The arrays of :func:`scan` as pointers, for ``intervals`` and ``room`` crossings; ``n`` of the group are real."""
 
@@ -80,7 +55,7 @@ class Found(NamedTuple):
     room: int
 
 
-@kernel
+@piece
 def close(structure, chain, notes, found, lane):
     """Write down the interval that a patient leaves."""
     interval, patient = notes.interval[lane], found.patients[lane]
@@ -99,7 +74,7 @@ def close(structure, chain, notes, found, lane):
             found.first_crossing[row * notes.limits + q] = notes.crossed[place]
 
 
-@kernel
+@piece
 def open_next(structure, chain, notes, lane, interval, time):
     """Begin an interval."""
     notes.interval[lane] = interval
