@@ -171,9 +171,14 @@ def _clinics(found: Study) -> None:
             name = act if stage == "session" else f"{stage} {act.partition('. ')[2]}"
             total[name] = total.get(name, 0) + count
         per = found.n * sessions
-        said = ", ".join(f"{name} {100 * count / per:.2g} %" for name, count in total.items() if count)
+        said = ", ".join(f"{name} {_percent(count / per)}" for name, count in total.items() if count)
         files = "clinic.csv has every session, ledger.parquet every check"
         text(f"{case.arm.name}, of {sessions} sessions each: {said} ({files})")
+
+
+def _percent(share: float) -> str:
+    """A share in percent: a decimal, and two digits of what is below 1 %."""
+    return f"{100 * share:.1f} %" if share >= 0.01 or share == 0 else f"{100 * share:.2g} %"
 
 
 def _uncertainty(found: Study) -> None:
