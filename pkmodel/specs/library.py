@@ -34,6 +34,7 @@ KINDS: dict[str, type[Spec]] = {
     "populations": PopulationSpec,
     "scenarios": ScenarioSpec,
     "references": ReferenceSpec,
+    "rules": Rule,
 }
 
 
@@ -55,6 +56,11 @@ def load_protocol(source: Source) -> ProtocolSpec:
 def load_population(source: Source) -> PopulationSpec:
     """A population by name, path or mapping. Raises InputError with every mistake of the file."""
     return loading.load("populations", source, PopulationSpec)[0]
+
+
+def load_rule(source: Source) -> Rule:
+    """A monitoring rule by name, path or mapping. Raises InputError with every mistake of the file."""
+    return loading.load("rules", source, Rule)[0]
 
 
 def load_reference(source: Source) -> ReferenceSpec:
@@ -175,6 +181,10 @@ def load_scenario(source: Source) -> Scenario:
             if model is not None
         ]
 
+    if not problems:
+        for named in document.tree.get("rules") or ():
+            if isinstance(named, str):
+                inputs[f"rule {named}"] = Loaded(named, loading.document_of("rules", named))
     population = fetch("populations", spec.population, PopulationSpec, ("population",))
     shared: list[ModelSpec | None] = []
     if spec.model is not None:
