@@ -18,7 +18,6 @@ from pkmodel.units import clock
 if TYPE_CHECKING:
     from pkmodel.outcome import Study
     from pkmodel.simulation import Result
-    from pkmodel.specs.scenario import Rule
     from pkmodel.verify import Verification
 
 NOT_FOR_CARE = "For research and teaching only. Not for patient care."
@@ -82,14 +81,6 @@ def listing(rows: Sequence[dict[str, Any]], columns: Sequence[str], below: Seque
                 text(_cell(row[key]), indent=4)
 
 
-def described(rule: Rule) -> str:
-    """A rule in words, such as ``time above 150 ng/mL of parent at most 30 min``."""
-    what = f"{rule.metric.replace('_', ' ')}{f' {rule.threshold.text}' if rule.threshold else ''} of {rule.output}"
-    if rule.at is not None:
-        what = f"level of {rule.output} {rule.at.text.replace('_', ' ')}"
-    return f"{what} {'at most' if rule.upper else 'at least'} {rule.limit.text}"
-
-
 def decided(acts: Sequence[dict[str, Any]]) -> None:
     """Print what a clinic decided for one patient."""
     if not acts:
@@ -126,6 +117,8 @@ def study(found: Study, folder: Path) -> None:
 
 def _findings(found: Study) -> None:
     """One line per rule and window, under it one per arm, or per model of an arm and what they say together."""
+    from pkmodel.findings import described
+
     several = len(found.models) > 1
     names = {id(item): f"    {item.model}" if several else f"  {item.arm}" for item in found.results}
     widths = {"arm": max(map(len, names.values())), "kept by": 8, "95 % interval": 14, "required": 8, "verdict": 9}

@@ -46,6 +46,14 @@ def verdict(low: float, high: float, required: float) -> Verdict:
     return "broken" if high < required else "undecided"
 
 
+def described(rule: Rule) -> str:
+    """A rule in words, such as ``time above 150 ng/mL of parent at most 30 min``."""
+    what = f"{rule.metric.replace('_', ' ')}{f' {rule.threshold.text}' if rule.threshold else ''} of {rule.output}"
+    if rule.at is not None:
+        what = f"level of {rule.output} {rule.at.text.replace('_', ' ')}"
+    return f"{what} {'at most' if rule.upper else 'at least'} {rule.limit.text}"
+
+
 @dataclass(frozen=True)
 class Finding:
     """One judged rule: a line of findings.csv."""

@@ -128,7 +128,7 @@ class Scenario:
         for arm in self.arms:
             arms.append(_with_effects(replace(arm, models=tuple(models)), self.effects, where="--model"))
         changed = replace(self, arms=tuple(arms), inputs=inputs)
-        if problems := problems or _cross_checks(changed):
+        if problems := problems or cross_checks(changed):
             raise InputError([problem.at(where="--model") for problem in problems])
         return changed
 
@@ -219,7 +219,7 @@ def load_scenario(source: Source) -> Scenario:
             [item.at(where=document.name, line=document.line(loading.parts(item.path))) for item in error.problems]
         ) from None
     scenario = Scenario(scenario_id, spec, tuple(arms), population, inputs, attached)
-    if problems := problems or _cross_checks(scenario):
+    if problems := problems or cross_checks(scenario):
         raise InputError(
             [item.at(where=document.name, line=document.line(loading.parts(item.path))) for item in problems]
         )
@@ -272,7 +272,7 @@ def given_drug(protocol: ProtocolSpec, model: ModelSpec, mode: DrugMode) -> fiel
     return "esketamine" if mode == "match" and protocol.drugs == ["esketamine"] else model.drug
 
 
-def _cross_checks(scenario: Scenario) -> list[Problem]:
+def cross_checks(scenario: Scenario) -> list[Problem]:
     """What only shows once arms, models and rules are together."""
     problems: list[Problem] = []
     if scenario.spec.variability.parameter_uncertainty:
