@@ -144,7 +144,8 @@ def _findings(found: Study) -> None:
             teaching = any(case.model.illustrative(rule.output) for case in found.cases)
             said = described(rule) + (" (illustrative)" if teaching else "")
             required = f", required in {100 * rule.share.value:g} %" if several else ""
-            out.print(f"[bold]{rule.id}[/bold]: {escape(said)}, {window}{required}")
+            mark = f" [{rule.severity}]" if rule.severity else ""
+            out.print(f"[bold]{rule.id}[/bold]{escape(mark)}: {escape(said)}, {window}{required}")
             out.print(shown)
             for arm in dict.fromkeys(item.arm for item in here):
                 if (joint := together.get((rule.id, window, arm))) is not None:

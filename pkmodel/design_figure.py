@@ -160,8 +160,6 @@ def sentence(found: Design) -> str:
         if end.low is not None and end.high is not None:
             said += f" (95 % interval {end.low:.3g} to {end.high:.3g})"
         words.append(said)
-    text = (
-        "\n".join(word[:1].upper() + word[1:] for word in words)
-        or f"{' and '.join(found.rules)}: kept over the whole range"
-    )
-    return text
+    if not words:
+        return f"{' and '.join(found.rules)}: kept over the whole range"
+    return "\n".join(word[:1].upper() + word[1:] for word in words)

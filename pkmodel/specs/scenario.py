@@ -211,6 +211,8 @@ class Rule(Spec):
     at_least: fields.AnyQuantity | None = None
     share: fields.Share = Field(alias="in")
     title: str | None = None
+    severity: Literal["info", "minor", "major", "critical"] | None = None
+    """How much it matters that the rule is broken; it changes no verdict."""
     sampling: fields.Sampling | None = None
     """The site of the samples that the limit was taken from, where it is known."""
     source: Annotated[fields.Citation | None, BeforeValidator(fields.text_as_citation)] = None
