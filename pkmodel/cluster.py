@@ -69,7 +69,7 @@ def run(
             raise RunError(f"the cluster at {scheduler} has had no worker for a minute") from None
         threads = sum(client.nthreads().values())
         waiting = list(numbers)
-        arriving = distributed.as_completed()
+        arriving = distributed.as_completed(loop=client.loop)
         asked: dict[Any, int] = {}
 
         def ask() -> None:

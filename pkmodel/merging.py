@@ -12,7 +12,9 @@ from pkmodel.outcome import Study
 from pkmodel.run_folder import FILE, PARTS, Shard
 
 
-def merge(folders: Sequence[str | Path], out: str | Path, *, jobs: int = 1, command: str = "") -> Study:
+def merge(
+    folders: Sequence[str | Path], out: str | Path, *, jobs: int = 1, command: str = "", pictures: bool = True
+) -> Study:
     """Put shards (:func:`pkmodel.report.run_shard`) together and write the files of the run into ``out``.
 
     The files are, byte for byte, those of a run on one machine, as long as all machines are of one type; the manifest
@@ -38,7 +40,7 @@ def merge(folders: Sequence[str | Path], out: str | Path, *, jobs: int = 1, comm
     parts = _parts(places, known, job.count)
     with report.workplace(Path(out)) as folder:
         shards = [{"shard": own["shard"], "cpu": own["cpu"]} for own in known]
-        return report.finish(job, parts, folder, jobs=jobs, command=command, shards=shards)
+        return report.finish(job, parts, folder, jobs=jobs, command=command, shards=shards, pictures=pictures)
 
 
 def _as_in(problem: Problem, first: Path) -> str:

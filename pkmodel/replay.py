@@ -108,7 +108,9 @@ def replay(folder: Path, *, jobs: int = 1, progress: Progress | None = None) -> 
         raise InputError(Problem(f"nothing of {error}", expected, "options", str(manifest_file))) from None
     with tempfile.TemporaryDirectory(prefix="pkmodel-replay-") as place:
         again, block = Path(place) / "again", int(manifest.get("block", BLOCK))
-        report.run(scenario, again, jobs=jobs, numerics=numerics, progress=progress, block=block, **asked)
+        report.run(
+            scenario, again, jobs=jobs, numerics=numerics, progress=progress, block=block, pictures=False, **asked
+        )
         files = tuple(
             compare(folder / name, again / name)
             for name in COMPARED

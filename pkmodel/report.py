@@ -70,6 +70,7 @@ def run(
     scheduler: str | None = None,
     chunk: int | None = None,
     block: int = studies.BLOCK,
+    pictures: bool = True,
 ) -> Study:
     """Run a scenario (or the one of that name or path) and, with ``out``, write its files into that directory.
 
@@ -94,6 +95,8 @@ def run(
         the address of a Dask scheduler (``tcp://host:8786``) whose workers compute, instead of this process.
     chunk, block
         patients to a chunk, which is a matter of speed, and to a part file, which decides its row groups.
+    pictures
+        whether figures are drawn.
 
     Raises
     ------
@@ -122,7 +125,7 @@ def run(
         with began as parts:
             compute(job, range(job.count), parts, jobs=jobs, chunk=chunk, scheduler=scheduler, progress=progress)
             found = [parts / blocks.name_of(number) for number in range(job.count)]
-            study = finish(job, found, folder, jobs=jobs, progress=progress, command=command)
+            study = finish(job, found, folder, jobs=jobs, progress=progress, command=command, pictures=pictures)
     if not whole:
         shutil.rmtree(Path(out) / run_folder.PARTS)
     return study
@@ -213,6 +216,7 @@ def finish(
     progress: Progress | None = None,
     command: str = "",
     shards: Sequence[Mapping[str, Any]] = (),
+    pictures: bool = True,
 ) -> Study:
     """Put the blocks of a run together and write all its files into a folder."""
     from pkmodel import blocks, kept_inputs, run_folder
@@ -220,7 +224,8 @@ def finish(
     study = blocks.assemble(job, parts, folder)
     _draw_typical(study, jobs, job.numerics, progress)
     _write_tables(study, folder)
-    _write_figures(study, folder)
+    if pictures:
+        _write_figures(study, folder)
     write_json(folder / kept_inputs.FILE, kept_inputs.plain(job.scenario))
     asked = {"block": job.block, "options": run_folder.identity(job)["options"]}
     _write_manifest(study, folder, command, asked | ({"shards": shards} if shards else {}))

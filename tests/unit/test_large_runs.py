@@ -1,4 +1,4 @@
-"""Large runs: blocks, resuming after a kill, shards and their merging, replay, and the same bytes whatever the split."""
+"""Large runs: blocks, resuming after a kill, shards, a cluster, replay, and the same bytes whatever the split."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import textwrap
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,17 +18,25 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import Command
 
 import pkmodel as pk
 from pkmodel import blocks, cluster, joined, kept_inputs, merging, report, run_folder, study
-from pkmodel import replay as replays
 from pkmodel.specs.library import Scenario
-
-from .conftest import Command
 
 BLOCK, N = 64, 300
 #: What must not depend on how a run is split.
 FILES = ("findings.csv", "comparison.csv", "metrics.parquet", "patients.parquet", "bands.parquet", "findings.json")
+
+
+def _run(scenario: Scenario, out: Path, **how: Any) -> None:
+    """A run in small blocks, without pictures."""
+    report.run(scenario, out, pictures=False, **{"block": BLOCK, **how})
+
+
+def _shard(scenario: Scenario, which: str, out: Path, **how: Any) -> range:
+    """A shard of the same."""
+    return report.run_shard(scenario, which, out, block=BLOCK, **how)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +49,7 @@ def small(scenario: Scenario) -> Scenario:
 def whole(small: Scenario, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run in one go."""
     out = tmp_path_factory.mktemp("whole") / "run"
-    report.run(small, out, block=BLOCK)
+    _run(small, out)
     return out
 
 
@@ -55,7 +62,7 @@ def _same(folder: Path, whole: Path) -> None:
 @pytest.mark.parametrize(("jobs", "chunk"), [(2, None), (3, 17), (7, 64), (1, 1000)])
 def test_bytes_depend_on_no_split(small: Scenario, whole: Path, tmp_path: Path, jobs: int, chunk: int | None) -> None:
     """1, 2, 3 and 7 threads, chunks smaller and larger than a block."""
-    report.run(small, tmp_path, block=BLOCK, jobs=jobs, chunk=chunk)
+    _run(small, tmp_path, jobs=jobs, chunk=chunk)
     _same(tmp_path, whole)
 
 
@@ -84,7 +91,7 @@ def test_joined_files_are_their_parts(tmp_path: Path) -> None:
         pq.write_table(tables[-1], tmp_path / f"{index}.parquet", row_group_size=30 + 10 * (index % 3))
     parts = [tmp_path / f"{index}.parquet" for index in range(20)]
     joined.join(parts, tmp_path / "out.parquet")
-    assert pq.read_table(tmp_path / "out.parquet").equals(pa.concat_tables(tables).unify_dictionaries())
+    assert pq.read_table(tmp_path / "out.parquet").to_pydict() == pa.concat_tables(tables).to_pydict()
     with pq.ParquetFile(tmp_path / "out.parquet") as file:
         groups = [file.metadata.row_group(index) for index in range(file.num_row_groups)]
         assert [group.column(0).statistics.min for group in groups if group.num_rows >= 30][:3] == [0, 50, 100]
@@ -97,11 +104,9 @@ def test_joined_files_are_their_parts(tmp_path: Path) -> None:
 @pytest.mark.parametrize("of", [1, 3, 16])
 def test_shards_make_the_run(small: Scenario, whole: Path, tmp_path: Path, of: int) -> None:
     """1, 3 and 16 shards (some of them empty: there are five blocks), merged in another order than made."""
-    held = [
-        report.run_shard(small, f"{index}/{of}", tmp_path / str(index), block=BLOCK) for index in range(1, of + 1)
-    ]
+    held = [_shard(small, f"{index}/{of}", tmp_path / str(index)) for index in range(1, of + 1)]
     assert [patient for part in held for patient in part] == list(range(N))
-    merging.merge([tmp_path / str(index) for index in range(of, 0, -1)], tmp_path / "out")
+    merging.merge([tmp_path / str(index) for index in range(of, 0, -1)], tmp_path / "out", pictures=False)
     _same(tmp_path / "out", whole)
     shards = json.loads((tmp_path / "out" / "manifest.json").read_text())["shards"]
     assert {item["shard"] for item in shards} == {f"{index}/{of}" for index in range(1, of + 1)}
@@ -110,9 +115,9 @@ def test_shards_make_the_run(small: Scenario, whole: Path, tmp_path: Path, of: i
 def test_merge_refuses_what_does_not_belong_together(small: Scenario, tmp_path: Path) -> None:
     """A shard that is missing, there twice, of another seed, of another division, or unfinished: each is named."""
     for index in (1, 2, 3):
-        report.run_shard(small, f"{index}/3", tmp_path / f"s{index}", block=BLOCK)
-    report.run_shard(small.with_options(seed=99), "3/3", tmp_path / "other", block=BLOCK)
-    report.run_shard(small, "2/2", tmp_path / "half", block=BLOCK)
+        _shard(small, f"{index}/3", tmp_path / f"s{index}")
+    _shard(small.with_options(seed=99), "3/3", tmp_path / "other")
+    _shard(small, "2/2", tmp_path / "half")
     out = tmp_path / "out"
     for names, said in (
         (("s1", "s3"), r"no shard 2/3, expected all 3 shards"),
@@ -126,8 +131,8 @@ def test_merge_refuses_what_does_not_belong_together(small: Scenario, tmp_path: 
     shutil.rmtree(tmp_path / "s2" / "parts" / "00001")
     with pytest.raises(pk.InputError, match=r"s2.*shard 2/3, unfinished: 1 of 2 blocks"):
         merging.merge([tmp_path / f"s{index}" for index in (1, 2, 3)], out)
-    report.run_shard(small, "2/3", tmp_path / "s2", block=BLOCK, resume=True)
-    merging.merge([tmp_path / f"s{index}" for index in (1, 2, 3)], out)
+    _shard(small, "2/3", tmp_path / "s2", resume=True)
+    merging.merge([tmp_path / f"s{index}" for index in (1, 2, 3)], out, pictures=False)
     assert not (out / "parts").exists()
 
 
@@ -138,7 +143,7 @@ def _broken_off(small: Scenario, out: Path, after: int, error: type[BaseExceptio
         if done > after:
             raise error
 
-    report.run(small, out, block=BLOCK, chunk=32, progress=stop)
+    _run(small, out, chunk=32, progress=stop)
 
 
 def test_interrupted_run_is_kept_and_gone_on_with(small: Scenario, whole: Path, tmp_path: Path) -> None:
@@ -147,21 +152,21 @@ def test_interrupted_run_is_kept_and_gone_on_with(small: Scenario, whole: Path, 
         _broken_off(small, tmp_path, 2 * BLOCK + 10)
     assert [path.name for path in tmp_path.iterdir()] == ["parts"]
     with pytest.raises(pk.InputError, match=r"holds an unfinished run \(2 blocks of patients are done\).*--resume"):
-        report.run(small, tmp_path, block=BLOCK)
+        _run(small, tmp_path)
     for changed, said in (
         (small.with_options(seed=12), r"seed.*found 12, expected 11"),
         (small.with_options(n=301), r"n .*found 301, expected 300"),
     ):
         with pytest.raises(pk.InputError) as caught:
-            report.run(changed, tmp_path, block=BLOCK, resume=True)
+            _run(changed, tmp_path, resume=True)
         (problem,) = caught.value.problems
         assert problem.path in said and problem.found in said and problem.expected.split(",")[0] in said
     with pytest.raises(pk.InputError, match=r"options\.metrics"):
-        report.run(small, tmp_path, block=BLOCK, resume=True, all_metrics=True)
+        _run(small, tmp_path, resume=True, all_metrics=True)
     with pytest.raises(pk.InputError, match=r"inputs\.protocol"):
-        report.run(_retitled(small), tmp_path, block=BLOCK, resume=True)
+        _run(_retitled(small), tmp_path, resume=True)
     seen: list[int] = []
-    report.run(small, tmp_path, block=BLOCK, resume=True, progress=lambda done, _: seen.append(done))
+    _run(small, tmp_path, resume=True, progress=lambda done, _: seen.append(done))
     assert seen[0] == 2 * BLOCK and seen[-1] == N, "what was done is not done again"
     _same(tmp_path, whole)
 
@@ -184,7 +189,7 @@ def test_command_line_resumes_from_the_directory_alone(
     assert found.code == 0, found.err
     assert json.loads(found.out)["n"] == N
     _same(tmp_path / "run", whole)
-    report.run_shard(small, "1/1", tmp_path / "shard", block=BLOCK)
+    _shard(small, "1/1", tmp_path / "shard")
     assert command("merge", tmp_path / "shard", "-o", tmp_path / "merged").code == 0
     _same(tmp_path / "merged", whole)
 
@@ -204,76 +209,64 @@ def test_command_line_shards(command: Command, tmp_path: Path) -> None:
     assert (found.code, "no shard 1/2" in found.err) == (2, True)
 
 
-#: Runs in a process of its own that makes a child for every attempt, so that nothing is loaded or compiled again.
+#: Runs in a process of its own that makes a child for every attempt, so that nothing is loaded or compiled again. A
+#: child is killed after a time, or kills itself before the disk is waited for the so manieth time.
 KILLED = """
-import os, signal, sys, time, warnings
+import json, os, signal, sys, time
 from pathlib import Path
-import pkmodel as pk
-from pkmodel import report
+from pkmodel import blocks, report
 from pkmodel.specs.library import load_scenario
-import json
-out, tree = Path(sys.argv[1]), json.loads(sys.argv[2])
-scenario = load_scenario(tree)
-report.run(scenario, out / "warm", block=64)
-for point in map(float, sys.argv[3].split()):
-    begun = time.perf_counter()
+
+out, points = Path(sys.argv[1]), json.loads(sys.argv[3])
+scenario = load_scenario(json.loads(sys.argv[2]))
+real, count = blocks.sync, 0
+
+def dying(path):
+    global count
+    if count == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    count -= 1
+    real(path)
+
+def run(name):
+    report.run(scenario, out / name, block=64, chunk=32, resume=True, pictures=False)
+
+run("warm")
+for kind, point in points:
     child = os.fork()
     if child == 0:
-        report.run(scenario, out / "killed", block=64, chunk=32, resume=True)
+        if kind == "step":
+            blocks.sync, count = dying, point
+        run("killed")
         os._exit(0)
-    time.sleep(point)
-    os.kill(child, signal.SIGKILL)
+    if kind == "time":
+        time.sleep(point)
+        os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
-    done = len(list((out / "killed" / "parts").glob("[0-9]*"))) if (out / "killed" / "parts").is_dir() else -1
-    print(done, os.WIFSIGNALED(status), flush=True)
-report.run(scenario, out / "killed", block=64, chunk=32, resume=True)
+    parts = out / "killed" / "parts"
+    done = len(list(parts.glob("[0-9]*"))) if parts.is_dir() else -1
+    print(kind, os.WIFSIGNALED(status), done, flush=True)
+run("killed")
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_killed_twenty_times_and_resumed(small: Scenario, whole: Path, tmp_path: Path) -> None:
-    """SIGKILL at 20 moments drawn with a fixed seed, resumed each time: in the end the bytes of the run in one go."""
-    points = " ".join(f"{random.Random(number).uniform(0.0, 0.12):.4f}" for number in range(20))
+    """SIGKILL at 20 points drawn with a fixed seed, resumed each time: in the end the bytes of the run in one go."""
+    draw = random.Random(20261126)
+    points = [("step", draw.randrange(9)) if turn % 2 else ("time", draw.uniform(0.0, 0.15)) for turn in range(20)]
     tree = small.inputs["scenario"].document.tree | {"n": N}
-    words = [sys.executable, "-c", textwrap.dedent(KILLED), str(tmp_path), json.dumps(tree), points]
+    words = [sys.executable, "-c", KILLED, str(tmp_path), json.dumps(tree), json.dumps(points)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines()]
     assert len(lines) == 20
-    assert sum(killed == "True" for _, killed in lines) >= 3, done.stdout
+    assert [kind for kind, killed, _ in lines if killed == "True"].count("step") >= 5, done.stdout
+    assert len({left for _, _, left in lines}) > 2, "not at one point only"
     for name in FILES:
         assert (tmp_path / "killed" / name).read_bytes() == (whole / name).read_bytes(), name
-    assert sorted(path.name for path in (tmp_path / "killed").iterdir()) == sorted(
-        path.name for path in (tmp_path / "warm").iterdir()
-    )
-
-
-def test_kill_between_any_two_steps(
-    small: Scenario, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Broken off before every wait for the disk in turn, without a chance to tidy up: each time resumed to the end."""
-    real, count = blocks.sync, 0
-
-    class Killed(BaseException):
-        """Ends a run as a kill does: nothing is tidied up."""
-
-    def dying(path: Path) -> None:
-        nonlocal count
-        if count == 0:
-            raise Killed
-        count -= 1
-        real(path)
-
-    monkeypatch.setattr(blocks, "sync", dying)
-    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
-    for steps in (0, 1, 2, 3, 5, 7, 8, 12):
-        count = steps
-        with pytest.raises(Killed):
-            report.run(small, tmp_path / "run", block=BLOCK, resume=True)
-    monkeypatch.undo()
-    report.run(small, tmp_path / "run", block=BLOCK, resume=True)
-    for name in FILES:
-        assert (tmp_path / "run" / name).read_bytes() == (whole / name).read_bytes(), name
+    left, expected = ({path.name for path in (tmp_path / name).iterdir()} for name in ("killed", "warm"))
+    assert left == expected
 
 
 def test_two_runs_do_not_share_a_directory(small: Scenario, tmp_path: Path) -> None:
@@ -282,9 +275,9 @@ def test_two_runs_do_not_share_a_directory(small: Scenario, tmp_path: Path) -> N
     def second(done: int, _: int) -> None:
         if done == 2 * BLOCK:
             with pytest.raises(pk.InputError, match="another run is at work"):
-                report.run(small, tmp_path, block=BLOCK, resume=True)
+                _run(small, tmp_path, resume=True)
 
-    report.run(small, tmp_path, block=BLOCK, chunk=BLOCK, progress=second)
+    _run(small, tmp_path, chunk=BLOCK, progress=second)
     assert (tmp_path / "findings.csv").is_file()
 
 
@@ -376,7 +369,7 @@ def test_cluster_loses_nothing_with_a_worker(small: Scenario, whole: Path, tmp_p
             killed.append(pids[0])
             os.kill(pids[0], signal.SIGKILL)
 
-    report.run(small, tmp_path, block=BLOCK, scheduler=workers.scheduler_address, progress=kill)
+    _run(small, tmp_path, scheduler=workers.scheduler_address, progress=kill)
     assert killed
     _same(tmp_path, whole)
 
@@ -384,6 +377,6 @@ def test_cluster_loses_nothing_with_a_worker(small: Scenario, whole: Path, tmp_p
 def test_cluster_that_does_not_answer(small: Scenario, tmp_path: Path) -> None:
     """One clear message, and nothing left behind."""
     with pytest.raises(pk.InputError, match="the address of a Dask scheduler that runs"):
-        report.run(small, tmp_path / "out", block=BLOCK, scheduler="nonsense://x")
+        _run(small, tmp_path / "out", scheduler="nonsense://x")
     assert not (tmp_path / "out").exists()
     assert cluster.TRIES > 0
