@@ -66,6 +66,10 @@ class RunError(PkmodelError):
     exit_code = 3
 
 
+class Interrupted(KeyboardInterrupt):
+    """A run was interrupted, and what it had done is kept; the message says where."""
+
+
 def shown(value: object, limit: int = 60) -> str:
     """A value as an error message quotes it: short, on one line, never a flood."""
     text = value if isinstance(value, str) else repr(value)

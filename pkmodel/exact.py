@@ -64,7 +64,8 @@ def count_levels(
     run = _Run(system.rates, _start(system, None), events, time, observed, scale, grid)
     left = run.by_modes(modal.COUNT, counts=counts)
     if left.any():
-        general.levels(*(run if left.all() else run.only(left)).arguments(), counts=counts)
+        for part in (run if left.all() else run.only(left)).by_times():
+            general.levels(*part.arguments(), counts=counts)
 
 
 def sampled_figures(
@@ -114,19 +115,50 @@ def figures(
 
     size, (outputs, limits) = system.rates.shape[0], thresholds.shape[:2]
     initial = np.zeros(system.rates.shape[:2]) if system.initial is None else system.initial
-    crossing.scan(
-        system.rates,
-        initial,
-        events,
-        boundary,
-        observed,
-        thresholds,
-        stats,
-        time_above,
-        first_crossing,
-        np.empty((size, outputs, limits, 0)) if crossings is None else crossings,
-        np.zeros((size, outputs, limits), dtype=np.int64) if n_crossings is None else n_crossings,
-    )
+    if events.time.shape[1] == 1 or crossings is not None:
+        times = np.empty((size, outputs, limits, 0)) if crossings is None else crossings
+        count = np.zeros((size, outputs, limits), dtype=np.int64) if n_crossings is None else n_crossings
+        filled = (stats, time_above, first_crossing)
+        crossing.scan(system.rates, initial, events, boundary, observed, thresholds, *filled, times, count)
+        return
+    for who, own in _of_like_times(events):
+        own_stats = np.empty((who.size, *stats.shape[1:]))
+        above, first = (np.empty((who.size, *whole.shape[1:])) for whole in (time_above, first_crossing))
+        edges = boundary if boundary.shape[1] == 1 else boundary[:, who]
+        alone = (system.rates[who], initial[who], own, edges, observed, thresholds[..., who], own_stats, above, first)
+        none = np.empty((who.size, outputs, limits, 0)), np.zeros((who.size, outputs, limits), dtype=np.int64)
+        crossing.scan(*alone, *none)
+        stats[who], time_above[who], first_crossing[who] = own_stats, above, first
+
+
+#: How many kinds of courses, by their times, are run each on its own; the patients that are left go together.
+_COURSES = 4
+
+
+def _of_like_times(events: Events) -> list[tuple[Ints, Events]]:
+    """Patients whose events have the same times, with these events; a matter of speed only.
+
+    Eight patients whose stops are the same go through a course in the same steps, and many times faster. Where some
+    events pass some patients by (a swallowed part of nothing, say), a few kinds of courses hold nearly everybody.
+    """
+    left = np.arange(events.value.shape[1])
+    found: list[tuple[Ints, Events]] = []
+    while left.size and len(found) < _COURSES:
+        times = events.time[:, left]
+        alike = (times == times[:, :1]).all(axis=0)
+        who, left = left[alike], left[~alike]
+        first = who[:1]
+        own = events._replace(
+            time=np.ascontiguousarray(events.time[:, first]),
+            order=np.ascontiguousarray(events.order[:, first]),
+            value=np.ascontiguousarray(events.value[:, who]),
+        )
+        found.append((who, own))
+    if left.size:
+        flags = np.zeros(events.value.shape[1], dtype=bool)
+        flags[left] = True
+        found.append((left, events.only(flags)))
+    return found
 
 
 @dataclass(frozen=True)
@@ -151,6 +183,17 @@ class _Run:
             time=self.time if self.time.ndim == 1 else self.time[:, patients],
             scale=self.scale[:, patients],
         )
+
+    def by_times(self) -> list[_Run]:
+        """The same run, apart for patients whose events have the same times."""
+        if self.events.time.shape[1] == 1:
+            return [self]
+        found = []
+        for who, own in _of_like_times(self.events):
+            flags = np.zeros(self.rates.shape[0], dtype=bool)
+            flags[who] = True
+            found.append(replace(self.only(flags), events=own))
+        return found
 
     def arguments(self) -> tuple[Any, ...]:
         """What the general kernel takes."""

@@ -48,14 +48,28 @@ LEDGER_SCHEMA = pa.schema(
     ]
 )
 _WHOLE = 2**31 - 1
+#: Text goes by a dictionary; a double shuffled by its bytes and packed, which is as fast as leaving it as it is; and a
+#: number of a patient as its distance from the one before. Limits of a row group stand by patients only.
+_HOW: dict[str, Any] = {"compression": "zstd", "compression_level": 1, "write_statistics": ["patient"]}
 
 
-def numbers(values: NDArray[Any]) -> pa.Array:
-    """Numbers as an Arrow array; what is not finite becomes null (a level that was never reached)."""
+def writer(file: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """A writer of tables with a column ``patient``, in the encoding of all files of a run."""
+    kinds = {column.name: column.type for column in schema}
+    texts = [name for name, kind in kinds.items() if pa.types.is_dictionary(kind) or kind == pa.int32()]
+    encoding = {name: "BYTE_STREAM_SPLIT" for name, kind in kinds.items() if kind == pa.float64()}
+    encoding |= {name: "DELTA_BINARY_PACKED" for name, kind in kinds.items() if kind == pa.int64()}
+    return pq.ParquetWriter(file, schema, use_dictionary=texts, column_encoding=encoding, **_HOW)
+
+
+def numbers(values: NDArray[Any], known: NDArray[np.bool_] | None = None) -> pa.Array:
+    """Numbers as an Arrow array; what is not ``known`` or finite becomes null (a level that was never reached)."""
     kept = np.ascontiguousarray(values)
     validity = None
-    if kept.dtype.kind == "f" and not np.isfinite(kept).all():
-        validity = pa.py_buffer(np.packbits(np.isfinite(kept), bitorder="little"))
+    if known is None and kept.dtype.kind == "f":
+        known = np.isfinite(kept)
+    if known is not None and not known.all():
+        validity = pa.py_buffer(np.packbits(known, bitorder="little"))
     return pa.Array.from_buffers(pa.from_numpy_dtype(kept.dtype), kept.size, [validity, pa.py_buffer(kept)])
 
 
@@ -68,6 +82,13 @@ def labels(names: Sequence[str], which: NDArray[Any]) -> pa.Array:
     offsets = np.cumsum([0, *map(len, texts)], dtype=np.int32)
     words = [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(texts))]
     return pa.DictionaryArray.from_arrays(index, pa.Array.from_buffers(pa.string(), len(texts), words))
+
+
+def _repeated(texts: list[str | None], count: int) -> pa.Array:
+    """Each of several texts, or null, ``count`` times in turn."""
+    words = [text for text in dict.fromkeys(texts) if text is not None]
+    places = np.array([-1 if text is None else words.index(text) for text in texts], dtype=np.int32)
+    return labels(words, np.repeat(places, count))
 
 
 def label(text: str | None, count: int) -> pa.Array:
@@ -96,11 +117,12 @@ def write_bands(columns: dict[str, list[Any]], file: Path) -> None:
 class RunFiles:
     """Writes metrics.parquet and patients.parquet in the order of the patients, one row group per block and case.
 
-    ``severity``: whether the patients have a score, which is a column then.
+    ``severity``: whether the patients have a score, which is a column then; ``block``: patients to a row group.
     """
 
-    def __init__(self, folder: Path, cases: list[Case], *, severity: bool = False):
+    def __init__(self, folder: Path, cases: list[Case], *, severity: bool = False, block: int = BLOCK):
         self.cases = cases
+        self.block = block
         self.severity = severity
         self.etas = _names(case.model.variability.between_subject.effects for case in cases)
         self.parameters = _names(case.model.parameters for case in cases)
@@ -119,21 +141,21 @@ class RunFiles:
                 *((name, pa.float64()) for name in self.parameters),
             ]
         )
-        self._metrics = pq.ParquetWriter(folder / "metrics.parquet", METRICS_SCHEMA)
-        self._patients = pq.ParquetWriter(folder / "patients.parquet", self.patients_schema)
+        self._metrics = writer(folder / "metrics.parquet", METRICS_SCHEMA)
+        self._patients = writer(folder / "patients.parquet", self.patients_schema)
         decides = any(case.arm.protocol.decides for case in cases)
-        self._ledger = pq.ParquetWriter(folder / "ledger.parquet", LEDGER_SCHEMA) if decides else None
+        self._ledger = writer(folder / "ledger.parquet", LEDGER_SCHEMA) if decides else None
         self._waiting: list[Chunk] = []
         self._count = 0
 
     def write(self, chunk: Chunk) -> None:
         """Take a chunk; a block of patients becomes a row group whatever the size of the chunks."""
         while chunk.population.size:
-            room = BLOCK - self._count
+            room = self.block - self._count
             part, chunk = _part(chunk, slice(0, room)), _part(chunk, slice(room, None))
             self._waiting.append(part)
             self._count += part.population.size
-            if self._count == BLOCK:
+            if self._count == self.block:
                 self._flush()
 
     def close(self, *, complete: bool = True) -> None:
@@ -160,21 +182,23 @@ class RunFiles:
 
     def _metrics_table(self, index: int, case: Case) -> pa.Table:
         first, count = self._waiting[0].population.first + 1, self._count
-        columns: dict[str, list[pa.Array]] = {name: [] for name in METRICS_SCHEMA.names}
-        for row, head in enumerate(self._waiting[0].cases[index].metrics):
-            values = np.concatenate([chunk.cases[index].metrics[row].values for chunk in self._waiting])
-            columns["patient"].append(numbers(np.arange(first, first + count)))
-            columns["arm"].append(label(case.arm.name, count))
-            columns["model"].append(label(case.model.id, count))
-            session = np.full(count, head.span.session, dtype=np.int32)
-            columns["session"].append(numbers(session) if head.span.session else pa.nulls(count, pa.int32()))
-            columns["output"].append(label(head.request.output, count))
-            columns["metric"].append(label(head.request.metric, count))
-            columns["value"].append(numbers(values))
-            columns["unit"].append(label(head.unit, count))
-            columns["condition"].append(label(condition(head.request, head.span, case.model), count))
-        arrays = [pa.chunked_array(parts) for parts in columns.values()]
-        return pa.Table.from_arrays(arrays, schema=METRICS_SCHEMA).unify_dictionaries().combine_chunks()
+        heads = self._waiting[0].cases[index].metrics
+        said: dict[str, list[str | None]] = {
+            "arm": [case.arm.name for _ in heads],
+            "model": [case.model.id for _ in heads],
+            "output": [head.request.output for head in heads],
+            "metric": [head.request.metric for head in heads],
+            "unit": [head.unit for head in heads],
+            "condition": [condition(head.request, head.span, case.model) for head in heads],
+        }
+        arrays = {name: _repeated(texts, count) for name, texts in said.items()}
+        arrays["patient"] = numbers(np.tile(np.arange(first, first + count), len(heads)))
+        sessions = np.repeat(np.array([head.span.session for head in heads], dtype=np.int32), count)
+        arrays["session"] = numbers(sessions, sessions > 0)
+        of_chunk = [chunk.cases[index].metrics for chunk in self._waiting]
+        values = [metrics[row].values for row in range(len(heads)) for metrics in of_chunk]
+        arrays["value"] = numbers(np.concatenate([np.empty(0), *values]))
+        return pa.Table.from_arrays([arrays[name] for name in METRICS_SCHEMA.names], schema=METRICS_SCHEMA)
 
     def _ledger_table(self, index: int, case: Case) -> pa.Table:
         """What the clinic of a case did in a block of patients; the same whatever the chunks."""
@@ -207,8 +231,14 @@ class RunFiles:
             parts = [getattr(chunk.cases[index], which).get(name) for chunk in self._waiting]
             return pa.nulls(count, pa.float64()) if parts[0] is None else numbers(np.concatenate(parts))
 
-        outside = [text for chunk in self._waiting for text in chunk.cases[index].outside]
-        reasons = [text for text in dict.fromkeys(outside) if text]
+        # A reason for every set of covariates that is outside; as a number, a bit for each covariate.
+        names = list(self._waiting[0].cases[index].outside)
+        sets = np.zeros(count, dtype=np.int64)
+        for bit, name in enumerate(names):
+            flags = np.concatenate([chunk.cases[index].outside[name] for chunk in self._waiting])
+            sets |= flags.astype(np.int64) << bit
+        found, places = np.unique(sets, return_inverse=True)
+        reasons = [", ".join(name for bit, name in enumerate(names) if key >> bit & 1) for key in found if key]
         arrays = [
             numbers(np.arange(first, first + count)),
             label(case.model.id, count),
@@ -218,7 +248,7 @@ class RunFiles:
             numbers(covariate("height")),
             labels(fields.ANCESTRIES, covariate("ancestry")),
             *([numbers(covariate("severity"))] if self.severity else []),
-            labels(reasons, np.array([reasons.index(text) if text else -1 for text in outside])),
+            labels(reasons, places - (1 if found.size and found[0] == 0 else 0)),
             *(of_case("etas", name) for name in self.etas),
             *(of_case("parameters", name) for name in self.parameters),
         ]
@@ -245,7 +275,7 @@ def _part(chunk: Chunk, which: slice) -> Chunk:
                 compared={},
                 etas={name: values[which] for name, values in case.etas.items()},
                 parameters={name: values[which] for name, values in case.parameters.items()},
-                outside=case.outside[which],
+                outside={name: flags[which] for name, flags in case.outside.items()},
                 ledger=None if case.ledger is None else case.ledger.only(people.first + start + 1, people.first + stop),
             )
             for case in chunk.cases

@@ -6,19 +6,16 @@ import csv
 import errno
 import json
 import os
-import platform
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pkmodel import between
+from pkmodel import between, provenance
 from pkmodel import study as studies
-from pkmodel.cases import cases_of
 from pkmodel.engine import AUTO, Numerics
 from pkmodel.errors import InputError, Problem, RunError
 from pkmodel.findings import COLUMNS
@@ -26,6 +23,9 @@ from pkmodel.outcome import Study
 from pkmodel.specs.attach import described
 from pkmodel.specs.library import Scenario, load_scenario
 from pkmodel.study import Progress
+
+if TYPE_CHECKING:
+    from pkmodel.blocks import Job
 
 NOT_FOR_CARE = "For research and teaching only. Not for patient care."
 FILES = (
@@ -37,6 +37,7 @@ FILES = (
     "bands.parquet",
     "bands.png",
     "session_peaks.png",
+    "inputs.json",
     "manifest.json",
 )
 #: What there is besides where an arm runs on several models.
@@ -65,10 +66,16 @@ def run(
     numerics: Numerics = AUTO,
     progress: Progress | None = None,
     command: str = "",
+    resume: bool = False,
+    scheduler: str | None = None,
+    chunk: int | None = None,
+    block: int = studies.BLOCK,
+    pictures: bool = True,
 ) -> Study:
     """Run a scenario (or the one of that name or path) and, with ``out``, write its files into that directory.
 
-    Files appear when the run is complete; an interrupted or failed run leaves the directory as it was.
+    Files appear when the run is complete. An interrupted or failed run leaves the directory as it was, but for a folder
+    ``parts`` with the blocks of patients that were done, where there are any.
 
     Parameters
     ----------
@@ -82,45 +89,146 @@ def run(
         the engine and its tolerance; by default the exact one for every model that is linear.
     progress
         called with patients done and patients in all.
+    resume
+        go on with what an earlier run of the same left in ``out``; begin where it left nothing.
+    scheduler
+        the address of a Dask scheduler (``tcp://host:8786``) whose workers compute, instead of this process.
+    chunk, block
+        patients to a chunk, which is a matter of speed, and to a part file, which decides its row groups.
+    pictures
+        whether figures are drawn.
 
     Raises
     ------
     InputError
-        where the scenario or the directory cannot be used.
+        where the scenario or the directory cannot be used, or what is to be resumed was another run.
     RunError
-        where the files cannot be written (a full disk, say).
+        where the files cannot be written (a full disk, say), or the cluster fails.
     """
     if not isinstance(scenario, Scenario):
         scenario = load_scenario(scenario)
     if out is None:
+        if resume or scheduler:
+            raise InputError(Problem("no directory", "a directory for the parts of the run", "out"))
         study = studies.run(
             scenario, jobs=jobs, strict=strict, all_metrics=all_metrics, numerics=numerics, progress=progress
         )
         _draw_typical(study, jobs, numerics, progress)
         return study
-    with workplace(Path(out)) as folder:
-        from pkmodel import parquet
+    from pkmodel import blocks, run_folder
 
-        severity = scenario.population.severity is not None
-        files = parquet.RunFiles(folder, cases_of(scenario, all_metrics=all_metrics), severity=severity)
-        complete = False
-        try:
-            study = studies.run(
-                scenario,
-                jobs=jobs,
-                strict=strict,
-                all_metrics=all_metrics,
-                numerics=numerics,
-                sink=files.write,
-                progress=progress,
-            )
-            complete = True
-        finally:
-            files.close(complete=complete)
-        _draw_typical(study, jobs, numerics, progress)
-        _write_tables(study, folder)
+    job = blocks.Job(scenario, strict, all_metrics, numerics, block)
+    with workplace(Path(out)) as folder:
+        # A run of one block has nothing to go on from; its part is thrown away with the rest.
+        whole = job.count == 1 and not (Path(out) / run_folder.PARTS).exists()
+        began = own_part(folder) if whole else run_folder.begun(Path(out), job, resume=resume, beside=folder)
+        with began as parts:
+            compute(job, range(job.count), parts, jobs=jobs, chunk=chunk, scheduler=scheduler, progress=progress)
+            found = [parts / blocks.name_of(number) for number in range(job.count)]
+            study = finish(job, found, folder, jobs=jobs, progress=progress, command=command, pictures=pictures)
+    if not whole:
+        shutil.rmtree(Path(out) / run_folder.PARTS)
+    return study
+
+
+@contextmanager
+def own_part(folder: Path) -> Iterator[Path]:
+    """A folder inside another, thrown away at the end."""
+    place = folder / "part"
+    place.mkdir()
+    yield place
+    shutil.rmtree(place)
+
+
+def run_shard(
+    scenario: Scenario | str | Path,
+    shard: str,
+    out: str | Path,
+    *,
+    jobs: int = 1,
+    strict: bool = False,
+    all_metrics: bool = False,
+    numerics: Numerics = AUTO,
+    progress: Progress | None = None,
+    resume: bool = False,
+    scheduler: str | None = None,
+    chunk: int | None = None,
+    block: int = studies.BLOCK,
+) -> range:
+    """Run the part ``shard`` of a scenario (``3/16``) and leave its blocks of patients in ``out/parts``.
+
+    :func:`pkmodel.merging.merge` makes one run of all parts. The rest is as in :func:`run`; the answer is the numbers
+    of the patients (from 0) that the shard holds.
+    """
+    from pkmodel import blocks, run_folder
+
+    if not isinstance(scenario, Scenario):
+        scenario = load_scenario(scenario)
+    part = run_folder.Shard.read(shard)
+    with workplace(Path(out)) as folder:
+        job = blocks.Job(scenario, strict, all_metrics, numerics, block)
+        own = part.blocks(job.count)
+        with run_folder.begun(Path(out), job, part, resume=resume, beside=folder) as parts:
+            compute(job, own, parts, jobs=jobs, chunk=chunk, scheduler=scheduler, progress=progress)
+    return range(min(own.start * block, scenario.spec.n), min(own.stop * block, scenario.spec.n))
+
+
+def compute(
+    job: Job,
+    numbers: range,
+    parts: Path,
+    *,
+    jobs: int,
+    chunk: int | None = None,
+    scheduler: str | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Compute the blocks of ``numbers`` that are not in ``parts`` yet, here or on a cluster."""
+    from pkmodel import blocks
+
+    if jobs < 1:
+        raise InputError(Problem(str(jobs), "at least one worker", path="jobs"))
+    there = set(blocks.finished(parts))
+    done, total = 0, sum(len(job.patients(number)) for number in numbers)
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        if progress is not None and count:
+            progress(done, total)
+
+    advance(sum(len(job.patients(number)) for number in numbers if number in there))
+    wanted = [number for number in numbers if number not in there]
+    if scheduler is not None:
+        from pkmodel import cluster
+
+        cluster.run(job, wanted, parts, scheduler, progress=advance)
+    else:
+        blocks.run(job, wanted, parts, jobs=jobs, chunk=chunk, progress=advance)
+
+
+def finish(
+    job: Job,
+    parts: Sequence[Path],
+    folder: Path,
+    *,
+    jobs: int = 1,
+    progress: Progress | None = None,
+    command: str = "",
+    shards: Sequence[Mapping[str, Any]] = (),
+    pictures: bool = True,
+) -> Study:
+    """Put the blocks of a run together and write all its files into a folder."""
+    from pkmodel import blocks, kept_inputs, run_folder
+
+    study = blocks.assemble(job, parts, folder)
+    _draw_typical(study, jobs, job.numerics, progress)
+    _write_tables(study, folder)
+    if pictures:
         _write_figures(study, folder)
-        _write_manifest(study, folder, command)
+    write_json(folder / kept_inputs.FILE, kept_inputs.plain(job.scenario))
+    asked = {"block": job.block, "options": run_folder.identity(job)["options"]}
+    _write_manifest(study, folder, command, asked | ({"shards": shards} if shards else {}))
     return study
 
 
@@ -257,7 +365,6 @@ def _write_figures(study: Study, folder: Path) -> None:
 
 def manifest(study: Study, command: str = "") -> dict[str, Any]:
     """Everything that decides the bits of a run, and what it rests on."""
-    packages = ("pkmodel", "numpy", "scipy", "numba", "llvmlite", "pandas", "pyarrow", "pydantic", "pint")
     models = {case.model.id: case.model for case in study.cases}
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -276,8 +383,8 @@ def manifest(study: Study, command: str = "") -> dict[str, Any]:
         },
         "assumptions": study.assumptions,
         "warnings": study.warnings,
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
-        "cpu": _cpu(),
+        "versions": provenance.versions(),
+        "cpu": provenance.cpu(),
     }
 
 
@@ -289,15 +396,8 @@ def _engine(study: Study) -> dict[str, Any]:
     return named
 
 
-def _cpu() -> dict[str, Any]:
-    import llvmlite.binding as llvm
-
-    features = sorted(name for name, on in llvm.get_host_cpu_features().items() if on)
-    return {"machine": platform.machine(), "name": llvm.get_host_cpu_name(), "features": features}
-
-
-def _write_manifest(study: Study, folder: Path, command: str) -> None:
-    write_json(folder / "manifest.json", manifest(study, command))
+def _write_manifest(study: Study, folder: Path, command: str, asked: dict[str, Any]) -> None:
+    write_json(folder / "manifest.json", manifest(study, command) | asked)
 
 
 def write_json(file: Path, value: Any) -> None:

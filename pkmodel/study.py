@@ -8,9 +8,10 @@ patients.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,8 @@ from pkmodel.specs.library import Scenario
 from pkmodel.tally import Taken
 
 Floats = NDArray[np.float64]
+T = TypeVar("T")
+R = TypeVar("R")
 
 #: Patients to a block of files and sums (DESIGN section 6).
 BLOCK = 65_536
@@ -56,7 +59,8 @@ class CaseChunk:
     compared: dict[Request, Floats]
     etas: dict[str, Floats]
     parameters: dict[str, Floats]
-    outside: list[str]
+    outside: dict[str, NDArray[np.bool_]]
+    """Who is outside of what the model is valid for, by the covariate."""
     ledger: Table | None = None
     """What a clinic did, where it decides on the day."""
     answers: dict[Question, Floats] = field(default_factory=dict)
@@ -108,18 +112,9 @@ def run(
     InputError
         where the scenario cannot be run as it stands, or ``strict`` refuses it.
     """
-    if jobs < 1:
-        raise InputError(Problem(str(jobs), "at least one worker", path="jobs"))
-    cases = cases_of(scenario, all_metrics=all_metrics)
-    if strict:
-        said = [sentence for case in cases for sentence in case.outside]
-        if said:
-            raise InputError([Problem(sentence, "nothing outside valid_for (--strict)") for sentence in said])
+    cases = cases_to_run(scenario, jobs=jobs, strict=strict, all_metrics=all_metrics)
     n = scenario.spec.n
-    # Levels are counted where they are made; effects, and what is measured, come of stored ones, so of fewer patients.
-    stored = scenario.spec.variability.residual or any(case.model.effects for case in cases)
-    most = 1024 if stored else 8192
-    size = chunk or int(np.clip(n // (4 * jobs), 256, most))
+    size = chunk or chunk_size(scenario, cases, n, jobs)
     firsts = list(range(0, n, size))
     compared: list[dict[Request, list[Floats]]] = [{request: [] for request in case.compared} for case in cases]
     answers: list[dict[Question, list[Floats]]] = [{question: [] for question in case.questions} for case in cases]
@@ -130,13 +125,13 @@ def run(
 
     def work(first: int) -> Chunk:
         if not hasattr(mine, "sums"):
-            mine.sums = [_no_sums(case) for case in cases]
+            mine.sums = [no_sums(case) for case in cases]
             with lock:
                 every_sum.append(mine.sums)
-        return _run_chunk(scenario, cases, mine.sums, first, min(size, n - first), strict, numerics)
+        return run_chunk(scenario, cases, mine.sums, first, min(size, n - first), strict, numerics)
 
     done = 0
-    for result in _in_order(work, firsts, jobs):
+    for result in in_order(work, firsts, jobs):
         if sink is not None:
             sink(result)
         for values, case_chunk in zip(compared, result.cases, strict=True):
@@ -157,17 +152,36 @@ def run(
     return Study(scenario, cases, sums, joined, numerics, answered)
 
 
-def _in_order(work: Callable[[int], Chunk], firsts: list[int], jobs: int) -> Iterator[Chunk]:
-    """Results in the order of the patients, with no more than a few chunks waiting."""
+def cases_to_run(scenario: Scenario, *, jobs: int, strict: bool, all_metrics: bool) -> list[Case]:
+    """The cases of a scenario. Raises InputError where a course is outside of a model and ``strict`` refuses that."""
+    if jobs < 1:
+        raise InputError(Problem(str(jobs), "at least one worker", path="jobs"))
+    cases = cases_of(scenario, all_metrics=all_metrics)
+    if strict:
+        said = [sentence for case in cases for sentence in case.outside]
+        if said:
+            raise InputError([Problem(sentence, "nothing outside valid_for (--strict)") for sentence in said])
+    return cases
+
+
+def chunk_size(scenario: Scenario, cases: list[Case], n: int, jobs: int) -> int:
+    """Patients to a chunk, a matter of speed and memory only: enough to fill the workers, few enough for the cache."""
+    # Levels are counted where they are made; effects, and what is measured, come of stored ones, so of fewer patients.
+    stored = scenario.spec.variability.residual or any(case.model.effects for case in cases)
+    return int(np.clip(n // (4 * jobs), 256, 1024 if stored else 8192))
+
+
+def in_order(work: Callable[[T], R], items: Iterable[T], jobs: int) -> Iterator[R]:
+    """What ``work`` makes of each item, in their order, by threads, with no more than a few results waiting."""
     if jobs == 1:
-        for first in firsts:
-            yield work(first)
+        for item in items:
+            yield work(item)
         return
     with ThreadPoolExecutor(jobs, thread_name_prefix="pkmodel") as pool:
-        waiting: list[Future[Chunk]] = []
+        waiting: list[Future[R]] = []
         try:
-            for first in firsts:
-                waiting.append(pool.submit(work, first))
+            for item in items:
+                waiting.append(pool.submit(work, item))
                 if len(waiting) >= 2 * jobs:
                     yield waiting.pop(0).result()
             while waiting:
@@ -177,7 +191,8 @@ def _in_order(work: Callable[[int], Chunk], firsts: list[int], jobs: int) -> Ite
             raise
 
 
-def _no_sums(case: Case) -> CaseSums:
+def no_sums(case: Case) -> CaseSums:
+    """The counts of a case over nobody."""
     from pkmodel.core import sketch
 
     outputs = len(case.model.outputs)
@@ -188,7 +203,7 @@ def _no_sums(case: Case) -> CaseSums:
     )
 
 
-def _run_chunk(
+def run_chunk(
     scenario: Scenario,
     cases: list[Case],
     sums: list[CaseSums],
@@ -292,9 +307,7 @@ def _run_case(
         compared=compared,
         etas=dict(drawn.etas),
         parameters={name: net.values[name] for name in case.model.parameters},
-        outside=[
-            ", ".join(name for name, outside in flags.items() if outside[patient]) for patient in range(drawn.size)
-        ],
+        outside=flags,
         ledger=None if treated.ledger is None else treated.ledger.table,
         answers={
             question: findings.answer(question.taken, [values[request, span] for span in several])

@@ -31,11 +31,18 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = _run()
-    except KeyboardInterrupt:  # before or after the command itself, while modules are imported
-        code = 130
-    if code == 130:
-        sys.stderr.write("interrupted; nothing was written\n")
+    except KeyboardInterrupt as error:  # before or after the command itself, while modules are imported
+        code = _interrupted(error)
     raise SystemExit(code)
+
+
+def _interrupted(error: BaseException | None) -> int:
+    """Say what an interruption left; the answer is the exit code."""
+    from pkmodel.errors import Interrupted
+
+    kept = isinstance(error, Interrupted)
+    sys.stderr.write(f"{error if kept else 'interrupted; nothing was written'}\n")
+    return 130
 
 
 def _run() -> int:
@@ -58,8 +65,8 @@ def _run() -> int:
     except PkmodelError as error:
         console.note(f"error: {error}")
         code = error.exit_code
-    except typer.Abort:
-        code = 130
+    except typer.Abort as error:
+        code = _interrupted(error.__cause__ or error.__context__)
     except usage_error as error:
         error.show()  # type: ignore[attr-defined]
         code = 2

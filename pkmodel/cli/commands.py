@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pkmodel import console
-from pkmodel.cli import effects, library, running, several
+from pkmodel.cli import effects, large, library, running, several
 from pkmodel.cli.compare import compare
 from pkmodel.cli.design import design
 from pkmodel.cli.files import whole
@@ -54,6 +54,8 @@ app.command()(verify)
 app.command()(compare)
 app.command()(design)
 app.command()(schema)
+app.command()(large.merge)
+app.command()(large.replay)
 
 
 class FailOn(StrEnum):
@@ -99,6 +101,11 @@ def run(
     fail_on: Annotated[
         FailOn | None, typer.Option(help="Exit with 1 on such a verdict (undecided: on either).")
     ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished run in --out.")] = False,
+    shard: Annotated[str | None, typer.Option(help="Only this part of the run, such as 3/16; for `merge`.")] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a Dask scheduler, tcp://HOST:PORT, whose workers compute.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Run a scenario: virtual patients through every arm, held against its rules."""
@@ -106,21 +113,21 @@ def run(
     from pkmodel.engine import Numerics
     from pkmodel.specs.library import load_scenario
 
+    if resume and large.is_begun(scenario):
+        large.go_on(Path(scenario), jobs=jobs, scheduler=scheduler, as_json=as_json)
+        return
     loaded = load_scenario(scenario).with_options(n=n, seed=seed)
     if model:
         loaded = loaded.with_models(model)
     folder = running.out_path(output) or Path("results") / loaded.id
+    numerics = Numerics(engine=engine.value, tolerance=tolerance)
+    asked = large.Asked(jobs, strict, metrics is Metrics.all, numerics, resume, scheduler)
+    if shard is not None:
+        large.run_shard(loaded, folder, shard, asked, as_json=as_json)
+        return
     with running.Progress(loaded.spec.n, quiet=as_json) as advance:
-        study = report.run(
-            loaded,
-            folder,
-            jobs=jobs if jobs is not None else running.cores(),
-            strict=strict,
-            all_metrics=metrics is Metrics.all,
-            numerics=Numerics(engine=engine.value, tolerance=tolerance),
-            progress=advance,
-            command=shlex.join(["pkmodel", *sys.argv[1:]]),
-        )
+        command = shlex.join(["pkmodel", *sys.argv[1:]])
+        study = report.run(loaded, folder, progress=advance, command=command, **asked.keywords())
     if as_json:
         console.print_json(report.findings_json(study))
     else:

@@ -30,15 +30,20 @@ class Progress:
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bar
 
-        left = (TextColumn("time left"), TimeRemainingColumn())
+        left = (TextColumn("{task.fields[rate]}"), TextColumn("time left"), TimeRemainingColumn())
         hidden = quiet or not console.err.is_terminal
         columns = (TextColumn("patients"), BarColumn(), MofNCompleteColumn(), *left)
         self.bar = Bar(*columns, console=console.err, transient=True, disable=hidden)
-        self.task = self.bar.add_task("run", total=total)
+        self.task = self.bar.add_task("run", total=total, rate="")
 
     def __enter__(self) -> Any:
         self.bar.start()
-        return lambda done, total: self.bar.update(self.task, completed=done, total=total)
+        return self.advance
+
+    def advance(self, done: int, total: int) -> None:
+        """Show how many patients are done, and how many a second."""
+        speed = self.bar.tasks[0].speed
+        self.bar.update(self.task, completed=done, total=total, rate=f"{speed:,.0f}/s" if speed else "")
 
     def __exit__(self, *_: object) -> None:
         self.bar.stop()

@@ -105,6 +105,10 @@ class Scenario:
     effects: tuple[EffectFile, ...] = ()
     asked: tuple[Asked, ...] = ()
     """Metrics that are wanted of every session besides; with them, what each course takes is counted."""
+    overridden: tuple[str, ...] = ()
+    """The models that stand in for those of the scenario, as they were asked for."""
+    unused: tuple[Loaded, ...] = ()
+    """Files that the scenario names and that this run does without, kept so that it can be loaded again."""
 
     def with_options(self, *, n: int | None = None, seed: int | None = None) -> Scenario:
         """The scenario with another number of patients or seed. Raises InputError where they are not legal."""
@@ -127,7 +131,10 @@ class Scenario:
         arms = []
         for arm in self.arms:
             arms.append(_with_effects(replace(arm, models=tuple(models)), self.effects, where="--model"))
-        changed = replace(self, arms=tuple(arms), inputs=inputs)
+        unused = tuple(item for key, item in self.inputs.items() if key not in inputs)
+        changed = replace(
+            self, arms=tuple(arms), inputs=inputs, overridden=tuple(names), unused=(*self.unused, *unused)
+        )
         if problems := problems or cross_checks(changed):
             raise InputError([problem.at(where="--model") for problem in problems])
         return changed

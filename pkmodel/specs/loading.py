@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +20,7 @@ from pkmodel.specs.yaml_tree import Document, Place, dotted, read_yaml
 Source = str | Path | Mapping[str, Any]
 S = TypeVar("S", bound="Spec")
 
+_KEPT: ContextVar[Mapping[tuple[str, str], Document]] = ContextVar("documents of an earlier run", default={})  # noqa: B039
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
@@ -69,7 +72,22 @@ def document_of(kind: str, source: Source, *, beside: Path | None = None) -> Doc
     """The document of a name, a path, or a mapping that holds what a file would."""
     if isinstance(source, Mapping):
         return Document(name=f"<{kind[:-1]}>", tree=dict(source))
-    return read_yaml(find(kind, source, beside=beside))
+    kept = _KEPT.get().get((kind, str(source)))
+    if kept is not None:
+        return kept
+    document = read_yaml(find(kind, source, beside=beside))
+    document.asked = (kind, str(source))
+    return document
+
+
+@contextmanager
+def kept(documents: Iterable[Document]) -> Iterator[None]:
+    """Within this, what these documents were asked for by gives them, whatever the library or the disk holds now."""
+    token = _KEPT.set({document.asked: document for document in documents})
+    try:
+        yield
+    finally:
+        _KEPT.reset(token)
 
 
 def load(kind: str, source: Source, cls: type[S], *, beside: Path | None = None) -> tuple[S, Document]:

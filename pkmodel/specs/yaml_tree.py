@@ -42,6 +42,8 @@ class Document:
     lines: dict[Place, int] = field(default_factory=dict)
     path: Path | None = None
     text: str = ""
+    asked: tuple[str, str] = ("", "")
+    """The kind and the name or path by which it was asked for, where that was one."""
 
     def line(self, place: Place) -> int:
         """The line of a place, or of the nearest place around it (0 where there is no file)."""
