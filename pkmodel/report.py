@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pkmodel import between
+from pkmodel import between, replicates
 from pkmodel import study as studies
 from pkmodel.cases import cases_of
 from pkmodel.engine import AUTO, Numerics
@@ -101,7 +101,7 @@ def run(
     with workplace(Path(out)) as folder:
         from pkmodel import parquet
 
-        severity = scenario.population.severity is not None
+        severity = scenario.population.has_severity
         files = parquet.RunFiles(folder, cases_of(scenario, all_metrics=all_metrics), severity=severity)
         complete = False
         try:
@@ -186,7 +186,7 @@ def findings_json(study: Study) -> dict[str, Any]:
         "disclaimer": NOT_FOR_CARE,
         "n": study.n,
         "seed": spec.seed,
-        "interval": "95 % Wilson score interval of the share; simulation error only",
+        "interval": replicates.method(study.scenario),
         "findings": [vars(finding) for finding in study.results],
         "comparison": study.comparisons,
         "joint": [item.plain() for item in study.joint_verdicts],
@@ -263,6 +263,7 @@ def manifest(study: Study, command: str = "") -> dict[str, Any]:
         "scenario": study.scenario.id,
         "n": study.n,
         "seed": study.scenario.spec.seed,
+        "sampling": study.scenario.spec.sampling.model_dump(),
         "outer": study.scenario.spec.variability.outer if study.uncertain else None,
         "engine": _engine(study),
         "bands": {"method": "log-scale counts", "relative_error": 2.0**-8},
