@@ -41,7 +41,8 @@ def save(file: BinaryIO, sums: list[CaseSums], compared: Values, answers: Values
                 counted[field.name] = first
             elif isinstance(value, dict):
                 counted[field.name] = [
-                    [list(key) if isinstance(key, tuple) else key, item] for key, item in value.items()
+                    [list(key) if isinstance(key, tuple) else key, item.tolist() if hasattr(item, "tolist") else item]
+                    for key, item in value.items()
                 ]
             else:
                 raise TypeError(f"{field.name} of the counts of a case is {type(value).__name__}")
@@ -79,7 +80,7 @@ class State:
                     continue
                 for key, item in counted[field.name]:
                     whole = tuple(key) if isinstance(key, list) else key
-                    value[whole] = value.get(whole, 0) + item
+                    value[whole] = value.get(whole, 0) + (np.array(item) if isinstance(item, list) else item)
 
     def values(self, name: str, index: int, place: int) -> Floats:
         """The values (n,) of a metric: ``compared`` or ``answers``, of which case, and which of its metrics."""

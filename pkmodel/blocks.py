@@ -154,7 +154,7 @@ def write(job: Job, number: int, chunks: Sequence[Chunk], sums: list[CaseSums], 
     """Put the files of a block into a folder of their own, which appears when they are all on the disk."""
     cases = job.cases
     with Placed(folder, number) as place:
-        files = parquet.RunFiles(place, cases, severity=job.scenario.population.severity is not None, block=job.block)
+        files = parquet.RunFiles(place, cases, severity=job.scenario.population.has_severity, block=job.block)
         for chunk in chunks:
             files.write(chunk)
         files.close()

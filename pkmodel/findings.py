@@ -99,9 +99,12 @@ class Finding:
 COLUMNS = tuple(Finding.__dataclass_fields__)
 
 
-def judged(rule: Rule, arm: str, model: ModelSpec, window: str, met: int, n: int) -> Finding:
-    """The finding of a rule that ``met`` of ``n`` patients keep."""
-    (low, high), (exact_low, exact_high) = wilson(met, n), clopper_pearson(met, n)
+def judged(
+    rule: Rule, arm: str, model: ModelSpec, window: str, met: int, n: int, bounds: tuple[float, float] | None = None
+) -> Finding:
+    """The finding of a rule that ``met`` of ``n`` patients keep; ``bounds`` where the interval is not Wilson's."""
+    low, high = wilson(met, n) if bounds is None else bounds
+    exact_low, exact_high = clopper_pearson(met, n)
     required = rule.share.value
     return Finding(
         rule=rule.id,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel import between, cautions, findings, metrics
+from pkmodel import between, cautions, findings, metrics, replicates
 from pkmodel.cases import Case, condition, variability_notes
 from pkmodel.engine import AUTO, Numerics
 from pkmodel.findings import Finding, Question
@@ -43,6 +43,8 @@ class CaseSums:
     effects: Counts
     """(effects, times, sketch.SIGNED): the bands of the effects, which may lie below 0."""
     met: dict[tuple[str, str], int] = field(default_factory=dict)
+    met_in: dict[tuple[str, str], NDArray[np.int64]] = field(default_factory=dict)
+    """How many keep a rule in each replicate (r,), where patients are spread evenly."""
     outside: dict[str, int] = field(default_factory=dict)
     acts: dict[tuple[int, str, str], int] = field(default_factory=dict)
     """What a clinic did: in how many patients, by session, stage and what."""
@@ -56,6 +58,8 @@ class CaseSums:
         self.effects += other.effects
         for rule, count in other.met.items():
             self.met[rule] = self.met.get(rule, 0) + count
+        for rule, counts in other.met_in.items():
+            self.met_in[rule] = self.met_in.get(rule, 0) + counts
         for act, count in other.acts.items():
             self.acts[act] = self.acts.get(act, 0) + count
         for mine, theirs in ((self.outside, other.outside), (self.people, other.people)):
@@ -116,7 +120,9 @@ class Study:
             for case, sums in zip(self.cases, self.sums, strict=True):
                 for label in findings.spans_of(rule.window, case.n_sessions):
                     met = sums.met[rule.id, label]
-                    found.append(findings.judged(rule, case.arm.name, case.model, label, met, self.n))
+                    counts = sums.met_in.get((rule.id, label))
+                    bounds = None if counts is None else replicates.share_interval(counts, self.n)
+                    found.append(findings.judged(rule, case.arm.name, case.model, label, met, self.n, bounds))
         return found
 
     @property
@@ -299,6 +305,10 @@ class Study:
     def _compared(self, own: Floats, other: Floats) -> dict[str, Any]:
         lower = int((own < other).sum())
         low, high = findings.wilson(lower, self.n)
+        sampling = self.scenario.spec.sampling
+        if sampling.even:
+            counts = replicates.counted(own < other, 0, sampling.replicates)
+            low, high = replicates.share_interval(counts, self.n) or (low, high)
         usable = np.isfinite(own) & np.isfinite(other) & (other > 0)
         return {
             "median": _finite(np.median(own)),
@@ -314,7 +324,8 @@ class Study:
     def assumptions(self) -> list[str]:
         """Everything assumed, borrowed or derived that this run rests on; what models share is said once."""
         # By arm too: an effect may be driven in one way where ketamine is given, in another where esketamine is.
-        return cautions.grouped((case.model.id, sentence) for case in self.cases for sentence in case.model.assumptions)
+        of_models = ((case.model.id, sentence) for case in self.cases for sentence in case.model.assumptions)
+        return cautions.grouped(of_models) + self.scenario.population.assumptions
 
     @cached_property
     def warnings(self) -> list[str]:
@@ -323,6 +334,7 @@ class Study:
         of_model = {case.model.id: sums for case, sums in zip(self.cases, self.sums, strict=True)}
         flagged = [(model, of_model[name].outside, of_model[name].people) for name, model in self.models.items()]
         said = cautions.grouped((case.model.id, sentence) for case in self.cases for sentence in case.warnings)
+        said += self.scenario.spec.sampling.doubts(self.n)
         said += cautions.of_sites(self.scenario.spec, [*self.models.values()])
         for model, _, people in flagged:
             said += cautions.of_model(model, people)

@@ -7,7 +7,7 @@ reshuffles nothing (DESIGN section 6).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -17,6 +17,7 @@ from pkmodel import units
 from pkmodel.errors import InputError, Problem, one_of, shown
 from pkmodel.specs import fields
 from pkmodel.specs.covariance import factor
+from pkmodel.specs.csv_people import Table
 from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.parameter import Parameter
 from pkmodel.specs.population import CORRELATED, PLAUSIBLE, PLAUSIBLE_TEXT, Distribution, PopulationSpec
@@ -122,7 +123,16 @@ def sample_covariates(spec: PopulationSpec, seed: int, first: int, count: int) -
 
     Age, height and weight come from a Gaussian copula with the stated correlations; each marginal is cut to
     its range by inverting its distribution function between the ends, so no draw is ever rejected.
+
+    In a mixture a stream of its own says which component a patient belongs to; whoever belongs to it is the patient
+    of that number in a run of the component alone. Rows of a table are taken in order or drawn by a stream.
+
+    Raises InputError where a table has too few rows for patients in its order.
     """
+    if spec.parts:
+        return _mixed(spec, seed, first, count)
+    if spec.table is not None:
+        return _tabled(spec.table, seed, first, count)
     female = (stream(seed, "sex", first, count) < spec.female_share).astype(float)
     independent = np.stack([normals(seed, f"covariate/{name}", first, count) for name in CORRELATED])
     together = correlated(np.asarray(spec.copula_factor()), independent)
@@ -132,12 +142,75 @@ def sample_covariates(spec: PopulationSpec, seed: int, first: int, count: int) -
     shares = [spec.ancestry.get(name, 0.0) for name in fields.ANCESTRIES]  # type: ignore[call-overload]
     edges = np.cumsum(shares)[:-1]
     covariates["ancestry"] = np.searchsorted(edges, stream(seed, "ancestry", first, count), side="right").astype(float)
-    covariates["cyp2b6_activity"] = np.ones(count)
-    covariates["hepatic_impairment"] = np.zeros(count)
-    if spec.severity is not None:
-        z = normals(seed, "covariate/severity", first, count)
-        covariates["severity"] = _invert(spec.severity, z, female)
+    for name, usual in (("cyp2b6_activity", 1.0), ("hepatic_impairment", 0.0), ("severity", None)):
+        distribution = getattr(spec, name)
+        if distribution is not None:
+            covariates[name] = _invert(distribution, normals(seed, f"covariate/{name}", first, count), female)
+        elif usual is not None:
+            covariates[name] = np.full(count, usual)
     return Population(first, count, covariates)
+
+
+def _mixed(spec: PopulationSpec, seed: int, first: int, count: int) -> Population:
+    """Patients of a mixture, each of the component that its stream says."""
+    assert spec.mixture is not None
+    edges = np.cumsum([part.weight.value for part in spec.mixture])[:-1]
+    # Named after the whole mixture: the parts of an inner one are drawn independently of those of an outer one.
+    which = np.searchsorted(edges, stream(seed, _component(spec), first, count), side="right")
+    drawn = [sample_covariates(part, seed, first, count).covariates for part in spec.parts]
+    covariates = {name: np.choose(which, [part[name] for part in drawn]) for name in drawn[0]}
+    return Population(first, count, covariates)
+
+
+def _component(spec: PopulationSpec) -> str:
+    """The stream of the membership of a mixture, by how deep mixtures are nested below it."""
+    deepest = 0
+    parts = list(spec.parts)
+    while parts := [inner for part in parts if part.parts for inner in part.parts]:
+        deepest += 1
+    return f"component/{deepest}" if deepest else "component"
+
+
+def _tabled(table: Table, seed: int, first: int, count: int) -> Population:
+    """People of a table, in its order or drawn with replacement."""
+    if table.draw == "bootstrap":
+        rows = np.minimum((stream(seed, "row", first, count) * table.size).astype(np.int64), table.size - 1)
+    else:
+        rows = np.arange(first, first + count)
+        if first + count > table.size:
+            expected = f"at most the {table.size:,} rows of {table.name}, or draw: bootstrap"
+            raise InputError(Problem(f"{first + count:,} patients in order", expected, path="n", where=table.name))
+    covariates = {name: np.asarray(values)[rows] for name, values in table.columns.items()}
+    for name, usual in (("ancestry", 0.0), ("cyp2b6_activity", 1.0), ("hepatic_impairment", 0.0)):
+        covariates.setdefault(name, np.full(count, usual))
+    return Population(first, count, covariates)
+
+
+def dimensions(spec: PopulationSpec, models: Iterable[ModelSpec] = ()) -> tuple[str, ...]:
+    """The names of the streams that make a patient of a population in these models, each once.
+
+    Random effects between subjects and the weight come first: the first dimensions of a point set are its best.
+    """
+    names: list[str] = [] if spec.table is not None and not spec.parts else ["covariate/weight"]
+    for model in models:
+        block = model.variability.between_subject
+        names += [f"eta/{name}" for name in factor(block)[0] if block.effects[name].variance]
+
+    def of_people(part: PopulationSpec) -> None:
+        if part.parts:
+            names.append(_component(part))
+            for inner in part.parts:
+                of_people(inner)
+        elif part.table is not None:
+            names.extend(["row"] if part.table.draw == "bootstrap" else [])
+        else:
+            names.extend(["sex", "covariate/weight", "covariate/age", "covariate/height"])
+            names.extend(["ancestry"] if len(part.ancestry) > 1 else [])
+            history = ("cyp2b6_activity", "hepatic_impairment", "severity")
+            names.extend(f"covariate/{name}" for name in history if getattr(part, name) is not None)
+
+    of_people(spec)
+    return tuple(dict.fromkeys(names))
 
 
 def _invert(distribution: Distribution, z: Floats, female: Floats) -> Floats:
@@ -150,6 +223,10 @@ def _invert(distribution: Distribution, z: Floats, female: Floats) -> Floats:
     low, high, centre, spread = distribution.low, distribution.high, distribution.location, distribution.spread
     if distribution.form == "fixed":
         return np.full_like(z, centre)
+    if distribution.form == "shares":
+        which = np.searchsorted(distribution.edges, ndtr(z), side="right")
+        chosen: Floats = np.asarray(distribution.values)[which]
+        return chosen
     if distribution.form == "uniform":
         return centre + (spread - centre) * ndtr(z)  # type: ignore[no-any-return]
     log = distribution.form == "lognormal"

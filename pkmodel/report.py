@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pkmodel import between, provenance
+from pkmodel import between, provenance, replicates
 from pkmodel import study as studies
 from pkmodel.engine import AUTO, Numerics
 from pkmodel.errors import InputError, Problem, RunError
@@ -297,7 +297,7 @@ def findings_json(study: Study) -> dict[str, Any]:
         "disclaimer": NOT_FOR_CARE,
         "n": study.n,
         "seed": spec.seed,
-        "interval": "95 % Wilson score interval of the share; simulation error only",
+        "interval": replicates.method(study.scenario),
         "findings": [vars(finding) for finding in study.results],
         "comparison": study.comparisons,
         "joint": [item.plain() for item in study.joint_verdicts],
@@ -373,6 +373,7 @@ def manifest(study: Study, command: str = "") -> dict[str, Any]:
         "scenario": study.scenario.id,
         "n": study.n,
         "seed": study.scenario.spec.seed,
+        "sampling": study.scenario.spec.sampling.model_dump(),
         "outer": study.scenario.spec.variability.outer if study.uncertain else None,
         "engine": _engine(study),
         "bands": {"method": "log-scale counts", "relative_error": 2.0**-8},

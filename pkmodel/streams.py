@@ -7,6 +7,8 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
+from pkmodel.quasi import Draws
+
 Floats = NDArray[np.float64]
 
 
@@ -15,8 +17,11 @@ def stream(seed: int, name: str, first: int, count: int) -> Floats:
 
     Philox-4x64 with a key made of seed and name and a counter that stands for the patient, so any block of
     patients can be drawn alone. Salmon JK, et al. Parallel random numbers: as easy as 1, 2, 3. SC11 (2011).
+    Under :class:`pkmodel.quasi.Draws` some streams are spread evenly instead.
     """
-    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+    if isinstance(seed, Draws) and name in seed.dimensions:
+        return seed.uniforms(name, first, count)
+    digest = hashlib.sha256(f"{int(seed)}/{name}".encode()).digest()
     generator = np.random.Philox(key=int.from_bytes(digest[:16], "little"))
     generator.advance(first // 4)
     raw = generator.random_raw(first % 4 + count)[first % 4 :]

@@ -16,7 +16,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel import cautions, effect_figures, engine, findings, metrics, population, tally, treatment
+from pkmodel import cautions, effect_figures, engine, findings, metrics, population, replicates, tally, treatment
 from pkmodel.cases import Case, cases_of, own_times
 from pkmodel.engine import AUTO, Grid, Numerics
 from pkmodel.errors import InputError, Problem
@@ -213,7 +213,7 @@ def run_chunk(
     numerics: Numerics,
 ) -> Chunk:
     """Work through the patients ``first`` to ``first + count - 1`` in every case."""
-    seed = scenario.spec.seed
+    seed = replicates.seed_of(scenario)
     people = population.sample_covariates(scenario.population, seed, first, count)
     chunks = []
     for case, total in zip(cases, sums, strict=True):
@@ -283,6 +283,9 @@ def _run_case(
     for rule in scenario.spec.rules:
         for label, kept in findings.keeps(rule, case.model, figures, case.n_sessions, evaluate).items():
             sums.met[rule.id, label] = sums.met.get((rule.id, label), 0) + int(kept.sum())
+            if scenario.spec.sampling.even:
+                counts = replicates.counted(kept, drawn.first, scenario.spec.sampling.replicates)
+                sums.met_in[rule.id, label] = sums.met_in.get((rule.id, label), 0) + counts
     if treated.ledger is not None:
         for act, number in treated.ledger.counts().items():
             sums.acts[act] = sums.acts.get(act, 0) + number

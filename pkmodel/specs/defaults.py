@@ -104,9 +104,7 @@ CHOICES = (
 
 def group_of(population: PopulationSpec) -> Group:
     """Whom a population is of: children where nobody in it can be older than 18 years."""
-    age = population.age
-    oldest = age.location if age.form == "fixed" else age.spread if age.form == "uniform" else age.high
-    return "children" if oldest <= _GROWN else "adults"
+    return "children" if population.oldest <= _GROWN else "adults"
 
 
 def model_for(protocol: ProtocolSpec, group: Group, *, arm: str) -> Choice:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 from pkmodel.errors import InputError, Problem, unknown_name
-from pkmodel.specs import fields, loading
+from pkmodel.specs import fields, loading, people
 from pkmodel.specs.asked import Asked
 from pkmodel.specs.attach import attach
 from pkmodel.specs.clinic_rules import model_problems
@@ -54,8 +54,8 @@ def load_protocol(source: Source) -> ProtocolSpec:
 
 
 def load_population(source: Source) -> PopulationSpec:
-    """A population by name, path or mapping. Raises InputError with every mistake of the file."""
-    return loading.load("populations", source, PopulationSpec)[0]
+    """A population by name, path or mapping, with what it refers to. Raises InputError with every mistake."""
+    return people.load(source)[0]
 
 
 def load_rule(source: Source) -> Rule:
@@ -117,6 +117,9 @@ class Scenario:
             raise InputError(Problem(str(n), "a number of patients from 1 to 100,000,000", path="n"))
         if seed is not None and not 0 <= seed < 2**63:
             raise InputError(Problem(str(seed), "a seed from 0 to 2**63 - 1", path="seed"))
+        wanted = self.spec.n if n is None else n
+        if problems := self.spec.sampling.problems(wanted) + people.too_many(self.population, wanted):
+            raise InputError(problems)
         return replace(self, spec=self.spec.model_copy(update=changed))
 
     def with_models(self, names: Sequence[str]) -> Scenario:
@@ -154,12 +157,21 @@ def load_scenario(source: Source) -> Scenario:
     scenario_id = document.path.stem if document.path else "scenario"
     inputs["scenario"] = Loaded(scenario_id, document)
 
+    def refer(files: people.Files) -> None:
+        """Note the files that a population reads."""
+        inputs.update({f"population {name}": Loaded(name, file) for name, file in files.items()})
+
     def fetch(kind: str, name: object, cls: type[S], place: Place) -> S | None:
         try:
             if isinstance(name, dict):
                 inputs[f"{kind[:-1]} {dotted(place)}"] = Loaded(dotted(place), document)
-                return loading.check(document, cls, place)
+                part = loading.check(document, cls, place)
+                if isinstance(part, PopulationSpec):
+                    refer(people.resolve(part, document, place, beside))
+                return part
             found, file = loading.load(kind, str(name), cls, beside=beside)
+            if isinstance(found, PopulationSpec):
+                refer(people.resolve(found, file, (), file.path.parent if file.path else beside))
         except InputError as error:
             here = (dotted(place), document.name, document.line(place))
             for problem in error.problems:
@@ -281,7 +293,7 @@ def given_drug(protocol: ProtocolSpec, model: ModelSpec, mode: DrugMode) -> fiel
 
 def cross_checks(scenario: Scenario) -> list[Problem]:
     """What only shows once arms, models and rules are together."""
-    problems: list[Problem] = []
+    problems: list[Problem] = people.too_many(scenario.population, scenario.spec.n)
     if scenario.spec.variability.parameter_uncertainty:
         for model in {model.id: model for arm in scenario.arms for model in arm.models}.values():
             if not model.uncertain:

@@ -4,34 +4,35 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, get_args
 
-from pydantic import BeforeValidator, Field, PlainValidator, model_validator
+from pydantic import BeforeValidator, Field, PlainValidator, PrivateAttr, model_validator
 
 from pkmodel import units
 from pkmodel.errors import InputError, Problem, nearest, one_of, shown
 from pkmodel.specs import fields, shapes
+from pkmodel.specs.csv_people import FromCsv, Table
 from pkmodel.specs.loading import Spec
+from pkmodel.specs.plausible import PLAUSIBLE as PLAUSIBLE
+from pkmodel.specs.plausible import PLAUSIBLE_TEXT as PLAUSIBLE_TEXT
 
-FORMS = ("normal", "truncated_normal", "lognormal", "uniform", "fixed", "by_sex")
+FORMS = ("normal", "truncated_normal", "lognormal", "uniform", "fixed", "shares", "by_sex")
+#: What a population file must say of everybody, unless it mixes other populations or reads a table.
+NEEDED = ("sex", "age", "height", "weight")
+#: Grades that show under every result of a population.
+UNPUBLISHED = ("derived", "borrowed", "assumed", "unsourced")
 #: Covariates that may be correlated with one another.
 CORRELATED = ("age", "height", "weight")
-#: What a body can be; anything outside is taken for a mistake and refused.
-PLAUSIBLE = {"age": (0.0, 120.0), "height": (30.0, 260.0), "weight": (0.4, 400.0), "severity": (0.0, 1000.0)}
-PLAUSIBLE_TEXT = {
-    "age": "0 to 120 y",
-    "height": "30 to 260 cm",
-    "weight": "0.4 to 400 kg",
-    "severity": "0 to 1000",
-}
 
 
 @dataclass(frozen=True)
 class Distribution:
     """A distribution of one covariate in base units, cut to [low, high].
 
-    ``location`` and ``spread`` are mean and SD, or median and SD on the log scale (log-normal).
+    ``location`` and ``spread`` are mean and SD, or median and SD on the log scale (log-normal). ``values`` are those of
+    discrete shares, ``edges`` their cumulated shares. ``origin`` says where the numbers stand, ``evidence`` how well
+    they are supported.
     """
 
     form: str
@@ -40,11 +41,24 @@ class Distribution:
     low: float = -math.inf
     high: float = math.inf
     by_sex: tuple[Distribution, Distribution] | None = None  # female, male
+    values: tuple[float, ...] = ()
+    edges: tuple[float, ...] = ()
+    origin: str = ""
+    evidence: str = ""
+
+    @property
+    def oldest(self) -> float:
+        """The largest value that anybody can have."""
+        if self.by_sex is not None:
+            return max(part.oldest for part in self.by_sex)
+        if self.form == "shares":
+            return max(self.values)
+        return self.location if self.form == "fixed" else self.spread if self.form == "uniform" else self.high
 
 
 def _distribution_schema(kind: str) -> shapes.Schema:
     """The forms of a distribution; of men and women each one of its own."""
-    one = shapes.quantity(units.KINDS[kind][1])
+    one = shapes.quantity(units.KINDS[kind][1], plain=kind == "number")
     two = {"type": "array", "items": one, "minItems": 2, "maxItems": 2}
     spread = shapes.quantity('a coefficient of variation such as "22 %"', plain=True)
     forms = {
@@ -57,6 +71,16 @@ def _distribution_schema(kind: str) -> shapes.Schema:
             "properties": {"median": one, "cv": spread},
             "required": ["median", "cv"],
             "additionalProperties": False,
+        },
+        "shares": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"value": one, "share": shapes.quantity('a share such as "58 %"', plain=True)},
+                "required": ["value", "share"],
+                "additionalProperties": False,
+            },
+            "minItems": 1,
         },
         "range": two,
         "from": {"type": "string"},
@@ -74,6 +98,8 @@ def _distribution_schema(kind: str) -> shapes.Schema:
 
 def _distribution(covariate: str, kind: str) -> Callable[[object], Distribution]:
     example = {"age": "[45 y, 14 y]", "length": "[161 cm, 7 cm]", "weight": "[74 kg, 15 kg]", "number": "[30, 6]"}[kind]
+    if covariate in ("cyp2b6_activity", "hepatic_impairment"):
+        example = "[0.8, 0.1]"
 
     def refuse(found: str, expected: str, path: str = "", close: str = "") -> InputError:
         return InputError(Problem(found=found, expected=expected, path=path, nearest=close))
@@ -89,8 +115,39 @@ def _distribution(covariate: str, kind: str) -> Callable[[object], Distribution]
         except InputError as error:
             raise InputError(error.problems[0].at(path=path)) from None
 
+    def discrete(body: object, low: float, high: float) -> Distribution:
+        expected = "a list of {value: ..., share: ...}"
+        if not isinstance(body, list) or not body:
+            raise refuse(shown(body), expected, "shares")
+        values, edges = [], [0.0]
+        for index, item in enumerate(body):
+            path = f"shares[{index}]"
+            if not isinstance(item, dict) or set(item) != {"value", "share"}:
+                raise refuse(shown(item), "{value: ..., share: ...}", path)
+            found = quantity(item["value"], f"{path}.value")
+            if not low <= found <= high:
+                raise refuse(shown(item["value"]), f"a value of {PLAUSIBLE_TEXT[covariate]}", f"{path}.value")
+            share = units.as_kind(item["share"], "number").value
+            if not 0 <= share <= 1:
+                raise refuse(shown(item["share"]), 'a share from 0 to 1, such as "58 %"', f"{path}.share")
+            values.append(found)
+            edges.append(edges[-1] + share)
+        if abs(edges[-1] - 1.0) > 1e-9:
+            raise refuse(f"shares that add up to {edges[-1]:g}", "shares that add up to 1", "shares")
+        return Distribution("shares", low=low, high=high, values=tuple(values), edges=tuple(edges[1:-1]))
+
     @shapes.takes(_distribution_schema(kind))
     def read(value: object) -> Distribution:
+        found = spread_of(value)
+        if not isinstance(value, dict):
+            return found
+        grade = value.get("evidence", "")
+        if grade and grade not in get_args(fields.Evidence):
+            known = get_args(fields.Evidence)
+            raise refuse(shown(grade), one_of(known), "evidence", nearest(str(grade), known))
+        return replace(found, origin=str(value.get("from", "")), evidence=grade)
+
+    def spread_of(value: object) -> Distribution:
         if isinstance(value, Distribution):
             return value
         if not isinstance(value, dict):
@@ -125,6 +182,8 @@ def _distribution(covariate: str, kind: str) -> Callable[[object], Distribution]
                         [problem.at(path=f"by_sex.{sex}.{problem.path}".rstrip(".")) for problem in error.problems]
                     ) from None
             return Distribution("by_sex", by_sex=(parts[0], parts[1]), low=low, high=high)
+        if form == "shares":
+            return discrete(body, low, high)
         if form == "lognormal":
             if not isinstance(body, dict) or set(body) != {"median", "cv"}:
                 raise refuse(shown(body), "{median: ..., cv: ...}", form)
@@ -156,22 +215,42 @@ WeightDistribution = Annotated[Distribution, PlainValidator(_distribution("weigh
 SeverityDistribution = Annotated[Distribution, PlainValidator(_distribution("severity", "number"))]
 
 
-class PopulationSpec(Spec):
-    """Covariate distributions. Correlations are of a Gaussian copula, so every marginal stays as stated.
+ActivityDistribution = Annotated[Distribution, PlainValidator(_distribution("cyp2b6_activity", "number"))]
+ImpairmentDistribution = Annotated[Distribution, PlainValidator(_distribution("hepatic_impairment", "number"))]
 
-    ``severity`` is a score (MADRS, say) that bands of a protocol may ask for; nobody has one where it is not given.
+
+class Component(Spec):
+    """A part of a mixture: its weight (its share of the patients) and the population that it is drawn from."""
+
+    weight: fields.Share
+    population: fields.NameOrMapping
+
+
+class PopulationSpec(Spec):
+    """Covariate distributions, or a mixture of populations, or a table of people.
+
+    Correlations are of a Gaussian copula, so every marginal stays as stated. ``severity`` is a score (MADRS, say) that
+    bands of a protocol may ask for; nobody has one where it is not given. Without ``cyp2b6_activity`` and
+    ``hepatic_impairment`` everybody has the activity 1 and no impairment. ``parts`` (the populations of a mixture) and
+    ``table`` (the rows of a file) are filled in by :mod:`pkmodel.specs.people`.
     """
 
     title: str = ""
-    sex: dict[fields.Sex, ShareOf]
-    age: AgeDistribution
-    height: HeightDistribution
-    weight: WeightDistribution
+    sex: dict[fields.Sex, ShareOf] | None = None
+    age: AgeDistribution | None = None
+    height: HeightDistribution | None = None
+    weight: WeightDistribution | None = None
+    cyp2b6_activity: ActivityDistribution | None = None
+    hepatic_impairment: ImpairmentDistribution | None = None
+    mixture: list[Component] | None = None
+    from_csv: FromCsv | None = None
     severity: SeverityDistribution | None = None
     correlation: dict[str, Annotated[float, Field(gt=-1, lt=1)]] = {}
     ancestry: dict[fields.Ancestry, ShareOf] = {"other": 1.0}
     source: Annotated[fields.Citation | None, BeforeValidator(fields.text_as_citation)] = None
     notes: list[str] = []
+    _parts: tuple[PopulationSpec, ...] = PrivateAttr(default=())
+    _table: Table | None = PrivateAttr(default=None)
 
     @model_validator(mode="before")
     @classmethod
@@ -186,7 +265,15 @@ class PopulationSpec(Spec):
 
     @model_validator(mode="after")
     def _consistent(self) -> PopulationSpec:
-        problems = []
+        problems: list[Problem] = []
+        if self.mixture is not None or self.from_csv is not None:
+            self._refuse_own_distributions()
+            return self
+        for name in NEEDED:
+            if getattr(self, name) is None:
+                problems.append(Problem("nothing", f"the key {name}", path=name))
+        if self.sex is None:
+            raise InputError(problems)
         total = sum(self.sex.values())
         if len(self.sex) == 2 and abs(total - 1.0) > 1e-9:
             problems.append(Problem(f"shares that add up to {total:g}", "shares that add up to 1", path="sex"))
@@ -208,9 +295,67 @@ class PopulationSpec(Spec):
         self.copula_factor()
         return self
 
+    def _refuse_own_distributions(self) -> None:
+        """A mixture or a table says all of its people; a distribution beside it would be read by nobody."""
+        own = "mixture" if self.mixture is not None else "from_csv"
+        problems = []
+        beside = (*NEEDED, "severity", "correlation", "ancestry", "cyp2b6_activity", "hepatic_impairment", "from_csv")
+        for name in beside:
+            if name != own and name in self.model_fields_set and getattr(self, name) is not None:
+                problems.append(Problem(f"{name} beside {own}", f"either {own} or distributions", path=name))
+        if self.mixture is not None:
+            total = sum(part.weight.value for part in self.mixture)
+            if len(self.mixture) < 2:
+                problems.append(Problem(f"{len(self.mixture)} population", "two or more with weights", path="mixture"))
+            elif abs(total - 1.0) > 1e-9:
+                problems.append(
+                    Problem(f"weights that add up to {total:g}", "weights that add up to 1", path="mixture")
+                )
+        if problems:
+            raise InputError(problems)
+
+    @property
+    def parts(self) -> tuple[PopulationSpec, ...]:
+        """The populations of a mixture, in its order."""
+        return self._parts
+
+    @property
+    def table(self) -> Table | None:
+        """The people of a file."""
+        return self._table
+
+    @property
+    def has_severity(self) -> bool:
+        """Whether everybody has a severity score."""
+        if self.parts:
+            return all(part.has_severity for part in self.parts)
+        return "severity" in self.table.columns if self.table is not None else self.severity is not None
+
+    @property
+    def oldest(self) -> float:
+        """The age (y) that nobody is above."""
+        if self.parts:
+            return max(part.oldest for part in self.parts)
+        if self.table is not None:
+            return float(max(self.table.columns["age"]))
+        assert self.age is not None
+        return self.age.oldest
+
+    @property
+    def assumptions(self) -> list[str]:
+        """What of the people is assumed, borrowed, derived or without a source; a sentence each."""
+        found = [sentence for part in self.parts for sentence in part.assumptions]
+        for name in (*NEEDED[1:], "cyp2b6_activity", "hepatic_impairment", "severity"):
+            item = getattr(self, name)
+            if item is not None and item.evidence in UNPUBLISHED:
+                found.append(f"{name} of patients: {item.evidence}" + (f" ({item.origin})" if item.origin else ""))
+        found += [note for note in self.notes if note.lower().startswith(tuple(UNPUBLISHED))]
+        return list(dict.fromkeys(found))
+
     @property
     def female_share(self) -> float:
         """The share of women."""
+        assert self.sex is not None
         return self.sex["female"] if "female" in self.sex else 1.0 - self.sex["male"]
 
     def copula_factor(self) -> list[list[float]]:
@@ -225,7 +370,11 @@ class PopulationSpec(Spec):
             return np.linalg.cholesky(matrix).tolist()  # type: ignore[no-any-return]
         except np.linalg.LinAlgError:
             raise InputError(
-                Problem("correlations that contradict one another", "correlations of one distribution", "correlation")
+                Problem(
+                    "correlations that contradict one another (their matrix is not positive definite)",
+                    "correlations that people can have together",
+                    "correlation",
+                )
             ) from None
 
 

@@ -14,6 +14,7 @@ from pkmodel.specs import fields, mark, shapes
 from pkmodel.specs.effect_file import ANALYTES
 from pkmodel.specs.loading import Spec, load
 from pkmodel.specs.mark import Mark
+from pkmodel.specs.sampling import Sampling, word_as_sampling
 from pkmodel.specs.variability import VariabilitySwitch
 from pkmodel.units import Quantity
 
@@ -363,6 +364,7 @@ class ScenarioSpec(Spec):
     n: Annotated[int, Field(ge=1, le=100_000_000)] = 1000
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     variability: VariabilitySwitch = VariabilitySwitch()
+    sampling: Annotated[Sampling, BeforeValidator(word_as_sampling)] = Sampling()
     observe: Observe
     rules: list[Annotated[Rule, BeforeValidator(_named_rule)]] = []
     compare: Compare | None = None
@@ -372,7 +374,7 @@ class ScenarioSpec(Spec):
 
     @model_validator(mode="after")
     def _consistent(self) -> ScenarioSpec:
-        problems = []
+        problems = self.sampling.problems(self.n)
         if self.model is not None and self.models is not None:
             problems.append(Problem("model and models", "one of them", path="models"))
         for index, name in enumerate(self.models or []):
