@@ -13,7 +13,6 @@ import typer
 from pkmodel import console
 from pkmodel.cli import effects, large, library, running, several
 from pkmodel.cli.compare import compare
-from pkmodel.cli.design import design
 from pkmodel.cli.files import whole
 from pkmodel.cli.options import (
     Age,
@@ -52,7 +51,6 @@ app.add_typer(library.scenarios, name="scenarios")
 app.add_typer(library.populations, name="populations")
 app.command()(verify)
 app.command()(compare)
-app.command()(design)
 app.command()(schema)
 app.command()(large.merge)
 app.command()(large.replay)
