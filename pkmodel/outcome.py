@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,6 +82,19 @@ class Uncertain:
     draws_undecided: float
 
 
+class Precise(Protocol):
+    """What :mod:`pkmodel.precision` leaves behind, as far as a run writes it down."""
+
+    def plain(self) -> dict[str, Any]:
+        """As plain data, for findings.json."""
+
+    def said(self) -> list[str]:
+        """As sentences."""
+
+    def judged(self, finding: Finding) -> Finding:
+        """A finding with the interval that holds although the run stopped on it."""
+
+
 @dataclass
 class Study:
     """The outcome of a run."""
@@ -93,6 +106,8 @@ class Study:
     numerics: Numerics = AUTO
     answers: list[dict[Question, Floats]] = field(default_factory=list)
     """For each case what every patient has of the metrics that models are set side by side in; (n,) each."""
+    precise: Precise | None = None
+    """How many patients a stated precision took, and the confidence sequence of its rule."""
     uncertain: list[Uncertain] = field(default_factory=list)
     """The shares over draws of the typical values, where parameter uncertainty was asked for."""
 
@@ -116,7 +131,8 @@ class Study:
             for case, sums in zip(self.cases, self.sums, strict=True):
                 for label in findings.spans_of(rule.window, case.n_sessions):
                     met = sums.met[rule.id, label]
-                    found.append(findings.judged(rule, case.arm.name, case.model, label, met, self.n))
+                    item = findings.judged(rule, case.arm.name, case.model, label, met, self.n)
+                    found.append(item if self.precise is None else self.precise.judged(item))
         return found
 
     @property

@@ -47,7 +47,9 @@ FILES_OF_CLINICS = ("clinic.csv", "ledger.parquet")
 FILES_OF_DRAWS = ("uncertainty.csv",)
 #: And what only ``pkmodel compare`` writes.
 FILES_OF_COMPARISON = ("comparison.json", "comparison.png")
-ALL_FILES = (*FILES, *FILES_OF_SEVERAL, *FILES_OF_CLINICS, *FILES_OF_DRAWS, *FILES_OF_COMPARISON)
+#: And what ``pkmodel design`` and ``pkmodel sensitivity`` write.
+FILES_OF_DESIGN = ("design.json", "design.csv", "design.png", "sensitivity.json", "sensitivity.csv", "sensitivity.png")
+ALL_FILES = (*FILES, *FILES_OF_SEVERAL, *FILES_OF_CLINICS, *FILES_OF_DRAWS, *FILES_OF_COMPARISON, *FILES_OF_DESIGN)
 
 
 def files_in(folder: Path) -> list[str]:
@@ -92,10 +94,17 @@ def run(
     """
     if not isinstance(scenario, Scenario):
         scenario = load_scenario(scenario)
+    precise = None
+    if scenario.spec.precision is not None:
+        from pkmodel import precision
+
+        precise = precision.run(scenario, jobs=jobs, numerics=numerics, progress=progress)
+        scenario = scenario.with_options(n=precise.n)
     if out is None:
         study = studies.run(
             scenario, jobs=jobs, strict=strict, all_metrics=all_metrics, numerics=numerics, progress=progress
         )
+        study.precise = precise
         _draw_typical(study, jobs, numerics, progress)
         return study
     with workplace(Path(out)) as folder:
@@ -117,6 +126,7 @@ def run(
             complete = True
         finally:
             files.close(complete=complete)
+        study.precise = precise
         _draw_typical(study, jobs, numerics, progress)
         _write_tables(study, folder)
         _write_figures(study, folder)
@@ -186,7 +196,8 @@ def findings_json(study: Study) -> dict[str, Any]:
         "disclaimer": NOT_FOR_CARE,
         "n": study.n,
         "seed": spec.seed,
-        "interval": "95 % Wilson score interval of the share; simulation error only",
+        "interval": "95 % Wilson score interval of the share; simulation error only"
+        + ("" if study.precise is None else "; that of the rule under precision is a confidence sequence, see there"),
         "findings": [vars(finding) for finding in study.results],
         "comparison": study.comparisons,
         "joint": [item.plain() for item in study.joint_verdicts],
@@ -195,6 +206,7 @@ def findings_json(study: Study) -> dict[str, Any]:
             "only, neither the spread between patients nor simulation error",
             "ranges": [item.plain() for item in study.model_ranges],
         },
+        **({"precision": study.precise.plain()} if study.precise is not None else {}),
         **({"clinic": study.clinic_rows} if study.clinic_rows else {}),
         **({"uncertainty": _uncertainty(study)} if study.uncertain else {}),
         **({"effects": effects} if effects else {}),

@@ -14,6 +14,7 @@ from pkmodel.specs import fields, mark, shapes
 from pkmodel.specs.effect_file import ANALYTES
 from pkmodel.specs.loading import Spec
 from pkmodel.specs.mark import Mark
+from pkmodel.specs.precision import Precision
 from pkmodel.specs.variability import VariabilitySwitch
 from pkmodel.units import Quantity
 
@@ -358,6 +359,7 @@ class ScenarioSpec(Spec):
     observe: Observe
     rules: list[Rule] = []
     compare: Compare | None = None
+    precision: Precision | None = None
     marks: list[Mark] = []
     source: Annotated[fields.Citation | None, BeforeValidator(fields.text_as_citation)] = None
     notes: list[str] = []
@@ -389,6 +391,9 @@ class ScenarioSpec(Spec):
         problems += mark.problems(self.marks, self.arms, self.observe.span)
         if self.compare is not None:
             problems += self._comparison()
+        if self.precision is not None:
+            wrong = self.precision.problems(rule.id for rule in self.rules)
+            problems += [problem.at(path=f"precision.{problem.path}") for problem in wrong]
         if problems:
             raise InputError(problems)
         return self
