@@ -104,6 +104,8 @@ def study(found: Study, folder: Path) -> None:
     _between_models(found)
     _uncertainty(found)
     _clinics(found)
+    for sentence in found.precise.said() if found.precise is not None else []:
+        text(sentence)
     text(f"n = {found.n:,} virtual patients, seed {spec.seed}. Intervals hold simulation error only.")
     for case in {case.model.id: case for case in found.cases}.values():
         text(f"Model {case.model.id}: evidence {case.model.evidence}. {case.model.source.citation}")

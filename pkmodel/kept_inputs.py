@@ -20,8 +20,11 @@ FILE = "inputs.json"
 FORMAT = 1
 
 
-def plain(scenario: Scenario) -> dict[str, Any]:
-    """The inputs of a scenario as plain data; for :func:`scenario_of`."""
+def plain(scenario: Scenario, *, precise: bool = False) -> dict[str, Any]:
+    """The inputs of a scenario as plain data; for :func:`scenario_of`.
+
+    ``precise`` where its own ``precision`` says how many patients there are, as it will again.
+    """
     items = [(key, item) for key, item in scenario.inputs.items() if key != "scenario"]
     items += [("", item) for item in scenario.unused]
     files = [
@@ -32,7 +35,7 @@ def plain(scenario: Scenario) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "scenario": _scenario(scenario.inputs["scenario"]),
-        "n": scenario.spec.n,
+        "n": None if precise else scenario.spec.n,
         "seed": scenario.spec.seed,
         "models": list(scenario.overridden),
         "files": sorted(files, key=lambda item: (item["kind"], item["asked"])),
@@ -78,7 +81,7 @@ def scenario_of(inputs: dict[str, Any], where: str) -> Scenario:
     return _made(documents, source, n, seed, models)
 
 
-def _made(documents: list[Document], source: Any, n: int, seed: int, models: list[str]) -> Scenario:
+def _made(documents: list[Document], source: Any, n: int | None, seed: int, models: list[str]) -> Scenario:
     with loading.kept(documents):
         scenario = load_scenario(source).with_options(n=n, seed=seed)
         return scenario.with_models(models) if models else scenario

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,6 +86,19 @@ class Uncertain:
     draws_undecided: float
 
 
+class Precise(Protocol):
+    """What :mod:`pkmodel.precision` leaves behind, as far as a run writes it down."""
+
+    def plain(self) -> dict[str, Any]:
+        """As plain data, for findings.json."""
+
+    def said(self) -> list[str]:
+        """As sentences."""
+
+    def judged(self, finding: Finding) -> Finding:
+        """A finding with the interval that holds although the run stopped on it."""
+
+
 @dataclass
 class Study:
     """The outcome of a run."""
@@ -97,6 +110,8 @@ class Study:
     numerics: Numerics = AUTO
     answers: list[dict[Question, Floats]] = field(default_factory=list)
     """For each case what every patient has of the metrics that models are set side by side in; (n,) each."""
+    precise: Precise | None = None
+    """How many patients a stated precision took, and the confidence sequence of its rule."""
     uncertain: list[Uncertain] = field(default_factory=list)
     """The shares over draws of the typical values, where parameter uncertainty was asked for."""
 
@@ -122,7 +137,8 @@ class Study:
                     met = sums.met[rule.id, label]
                     counts = sums.met_in.get((rule.id, label))
                     bounds = None if counts is None else replicates.share_interval(counts, self.n)
-                    found.append(findings.judged(rule, case.arm.name, case.model, label, met, self.n, bounds))
+                    item = findings.judged(rule, case.arm.name, case.model, label, met, self.n, bounds)
+                    found.append(item if self.precise is None else self.precise.judged(item))
         return found
 
     @property

@@ -19,7 +19,7 @@ from pkmodel import study as studies
 from pkmodel.engine import AUTO, Numerics
 from pkmodel.errors import InputError, Problem, RunError
 from pkmodel.findings import COLUMNS
-from pkmodel.outcome import Study
+from pkmodel.outcome import Precise, Study
 from pkmodel.specs.attach import described
 from pkmodel.specs.library import Scenario, load_scenario
 from pkmodel.study import Progress
@@ -48,7 +48,9 @@ FILES_OF_CLINICS = ("clinic.csv", "ledger.parquet")
 FILES_OF_DRAWS = ("uncertainty.csv",)
 #: And what only ``pkmodel compare`` writes.
 FILES_OF_COMPARISON = ("comparison.json", "comparison.png")
-ALL_FILES = (*FILES, *FILES_OF_SEVERAL, *FILES_OF_CLINICS, *FILES_OF_DRAWS, *FILES_OF_COMPARISON)
+#: And what ``pkmodel design`` and ``pkmodel sensitivity`` write.
+FILES_OF_DESIGN = ("design.json", "design.csv", "design.png", "sensitivity.json", "sensitivity.csv", "sensitivity.png")
+ALL_FILES = (*FILES, *FILES_OF_SEVERAL, *FILES_OF_CLINICS, *FILES_OF_DRAWS, *FILES_OF_COMPARISON, *FILES_OF_DESIGN)
 
 
 def files_in(folder: Path) -> list[str]:
@@ -107,12 +109,19 @@ def run(
     """
     if not isinstance(scenario, Scenario):
         scenario = load_scenario(scenario)
+    precise = None
+    if scenario.spec.precision is not None:
+        from pkmodel import precision
+
+        precise = precision.run(scenario, jobs=jobs, numerics=numerics, progress=progress)
+        scenario = scenario.with_options(n=precise.n)
     if out is None:
         if resume or scheduler:
             raise InputError(Problem("no directory", "a directory for the parts of the run", "out"))
         study = studies.run(
             scenario, jobs=jobs, strict=strict, all_metrics=all_metrics, numerics=numerics, progress=progress
         )
+        study.precise = precise
         _draw_typical(study, jobs, numerics, progress)
         return study
     from pkmodel import blocks, run_folder
@@ -125,7 +134,16 @@ def run(
         with began as parts:
             compute(job, range(job.count), parts, jobs=jobs, chunk=chunk, scheduler=scheduler, progress=progress)
             found = [parts / blocks.name_of(number) for number in range(job.count)]
-            study = finish(job, found, folder, jobs=jobs, progress=progress, command=command, pictures=pictures)
+            study = finish(
+                job,
+                found,
+                folder,
+                jobs=jobs,
+                progress=progress,
+                command=command,
+                pictures=pictures,
+                precise=precise,
+            )
     if not whole:
         shutil.rmtree(Path(out) / run_folder.PARTS)
     return study
@@ -164,6 +182,10 @@ def run_shard(
 
     if not isinstance(scenario, Scenario):
         scenario = load_scenario(scenario)
+    if scenario.spec.precision is not None:
+        raise InputError(
+            Problem("precision in a shard", "a number of patients (--n): how many it takes is not known", "shard")
+        )
     part = run_folder.Shard.read(shard)
     with workplace(Path(out)) as folder:
         job = blocks.Job(scenario, strict, all_metrics, numerics, block)
@@ -217,16 +239,18 @@ def finish(
     command: str = "",
     shards: Sequence[Mapping[str, Any]] = (),
     pictures: bool = True,
+    precise: Precise | None = None,
 ) -> Study:
     """Put the blocks of a run together and write all its files into a folder."""
     from pkmodel import blocks, kept_inputs, run_folder
 
     study = blocks.assemble(job, parts, folder)
+    study.precise = precise
     _draw_typical(study, jobs, job.numerics, progress)
     _write_tables(study, folder)
     if pictures:
         _write_figures(study, folder)
-    write_json(folder / kept_inputs.FILE, kept_inputs.plain(job.scenario))
+    write_json(folder / kept_inputs.FILE, kept_inputs.plain(job.scenario, precise=precise is not None))
     asked = {"block": job.block, "options": run_folder.identity(job)["options"]}
     _write_manifest(study, folder, command, asked | ({"shards": shards} if shards else {}))
     return study
@@ -297,7 +321,8 @@ def findings_json(study: Study) -> dict[str, Any]:
         "disclaimer": NOT_FOR_CARE,
         "n": study.n,
         "seed": spec.seed,
-        "interval": replicates.method(study.scenario),
+        "interval": replicates.method(study.scenario)
+        + ("" if study.precise is None else "; that of the rule under precision is a confidence sequence, see there"),
         "findings": [vars(finding) for finding in study.results],
         "comparison": study.comparisons,
         "joint": [item.plain() for item in study.joint_verdicts],
@@ -306,6 +331,7 @@ def findings_json(study: Study) -> dict[str, Any]:
             "only, neither the spread between patients nor simulation error",
             "ranges": [item.plain() for item in study.model_ranges],
         },
+        **({"precision": study.precise.plain()} if study.precise is not None else {}),
         **({"clinic": study.clinic_rows} if study.clinic_rows else {}),
         **({"uncertainty": _uncertainty(study)} if study.uncertain else {}),
         **({"effects": effects} if effects else {}),

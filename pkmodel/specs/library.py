@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pkmodel.errors import InputError, Problem, unknown_name
 from pkmodel.specs import fields, loading, people
@@ -111,8 +111,13 @@ class Scenario:
     """Files that the scenario names and that this run does without, kept so that it can be loaded again."""
 
     def with_options(self, *, n: int | None = None, seed: int | None = None) -> Scenario:
-        """The scenario with another number of patients or seed. Raises InputError where they are not legal."""
-        changed = {key: value for key, value in (("n", n), ("seed", seed)) if value is not None}
+        """The scenario with another number of patients or seed. Raises InputError where they are not legal.
+
+        A number that is asked for goes before a ``precision`` of the file.
+        """
+        changed: dict[str, Any] = {key: value for key, value in (("n", n), ("seed", seed)) if value is not None}
+        if n is not None:
+            changed["precision"] = None
         if n is not None and not 1 <= n <= 100_000_000:
             raise InputError(Problem(str(n), "a number of patients from 1 to 100,000,000", path="n"))
         if seed is not None and not 0 <= seed < 2**63:
@@ -121,6 +126,14 @@ class Scenario:
         if problems := self.spec.sampling.problems(wanted) + people.too_many(self.population, wanted):
             raise InputError(problems)
         return replace(self, spec=self.spec.model_copy(update=changed))
+
+    def with_protocol(self, protocol: ProtocolSpec) -> Scenario:
+        """The scenario with another protocol in its only arm. Raises InputError where rules or models do not fit it."""
+        (arm,) = self.arms
+        changed = replace(self, arms=(replace(arm, protocol=protocol),))
+        if problems := cross_checks(changed):
+            raise InputError(problems)
+        return changed
 
     def with_models(self, names: Sequence[str]) -> Scenario:
         """The scenario with every arm on these models instead of its own."""

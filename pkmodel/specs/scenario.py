@@ -14,6 +14,7 @@ from pkmodel.specs import fields, mark, shapes
 from pkmodel.specs.effect_file import ANALYTES
 from pkmodel.specs.loading import Spec, load
 from pkmodel.specs.mark import Mark
+from pkmodel.specs.precision import Precision
 from pkmodel.specs.sampling import Sampling, word_as_sampling
 from pkmodel.specs.variability import VariabilitySwitch
 from pkmodel.units import Quantity
@@ -368,6 +369,7 @@ class ScenarioSpec(Spec):
     observe: Observe
     rules: list[Annotated[Rule, BeforeValidator(_named_rule)]] = []
     compare: Compare | None = None
+    precision: Precision | None = None
     marks: list[Mark] = []
     source: Annotated[fields.Citation | None, BeforeValidator(fields.text_as_citation)] = None
     notes: list[str] = []
@@ -399,6 +401,12 @@ class ScenarioSpec(Spec):
         problems += mark.problems(self.marks, self.arms, self.observe.span)
         if self.compare is not None:
             problems += self._comparison()
+        if self.precision is not None and self.sampling.even:
+            found = f"precision with sampling: {self.sampling.method}"
+            problems.append(Problem(found, "sampling: random, whose patients are independent", path="precision"))
+        if self.precision is not None:
+            wrong = self.precision.problems(rule.id for rule in self.rules)
+            problems += [problem.at(path=f"precision.{problem.path}") for problem in wrong]
         if problems:
             raise InputError(problems)
         return self
