@@ -105,6 +105,13 @@ def examine(document: Document, cls: type[S], place: Place = ()) -> tuple[S | No
             for detail in error.errors(include_url=False):
                 found += _problems(cls, detail, document, place, pruned)
         fresh = [problem for loc, problem in _without_echoes(found) if not pruned.explains(loc, problem)]
+        misspelt = {(problem.path.rpartition(".")[0], problem.nearest) for problem in problems if problem.nearest}
+        fresh = [
+            problem
+            for problem in fresh
+            if problem.found != "nothing"
+            or (problem.path.rpartition(".")[0], problem.path.rpartition(".")[2]) not in misspelt
+        ]
         problems += [problem for problem in fresh if problem not in problems]
         cuts = [pruned.cut(loc) for loc, _ in sorted(found, key=lambda item: _order(item[0]), reverse=True)]
         if not all(cuts):
