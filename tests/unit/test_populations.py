@@ -24,7 +24,7 @@ ADULT: dict[str, Any] = {
     "height": {"normal": ["170 cm", "8 cm"]},
     "weight": {"normal": ["75 kg", "10 kg"]},
 }
-PEOPLE = "id,sex,age [y],height [m],weight (g),ancestry\n1,female,30,1.60,60000,other\n2,male,41,1.80,82500,asian\n"
+PEOPLE = "id,sex,age [y],height [m],weight (kg),ancestry\n1,female,30,1.60,60,other\n2,male,41,1.80,82.5,asian\n"
 
 
 @pytest.mark.parametrize("name", sorted(library("populations")))
@@ -106,7 +106,7 @@ def test_headers_and_units_of_the_users_own(tmp_path: Path) -> None:
     """Columns by other names, units stated in the population file."""
     text = "gender,years,size,mass\nmale,50,70.9,180\n"
     columns = {"sex": "gender", "age": "years", "height": "size", "weight": "mass"}
-    made = _table(tmp_path, text, columns=columns, units={"age": "y", "height": "in", "weight": "lb"})
+    made = _table(tmp_path, text, columns=columns, units={"age": "y", "height": "inch", "weight": "lb"})
     drawn = sample_covariates(pk.load_population(made), SEED, 0, 1).covariates
     assert drawn["weight"] == pytest.approx([180 * 0.45359237]) and drawn["height"] == pytest.approx([70.9 * 2.54])
 
@@ -114,8 +114,8 @@ def test_headers_and_units_of_the_users_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "line", "path", "said"),
     [
-        ("82500", "8250000", 3, "weight (g)", "weight of 0.4 to 400 kg"),
-        ("60000", "", 2, "weight (g)", "found an empty cell"),
+        ("82.5", "825", 3, "weight (kg)", "weight of 0.4 to 400 kg"),
+        (",60,", ",,", 2, "weight (kg)", "found an empty cell"),
         ("male,41", "man,41", 3, "sex", "found man"),
         ("asian", "asain", 3, "ancestry", "nearest asian"),
         (",30,", ",thirty,", 2, "age [y]", "found thirty"),
