@@ -65,7 +65,7 @@ def _block(seed: int, method: str, width: int, replicates: int, n: int, first: i
 
 def _generator(seed: int, method: str, replicate: int) -> np.random.Generator:
     digest = hashlib.sha256(f"{seed}/{method}/{replicate}".encode()).digest()
-    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
+    return np.random.Generator(np.random.Philox(int.from_bytes(digest[:16], "little")))
 
 
 def _sobol(seed: int, replicate: int, width: int, start: int, stop: int) -> Floats:

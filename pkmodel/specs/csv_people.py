@@ -37,11 +37,12 @@ _MOST_PROBLEMS = 20
 class FromCsv(Spec):
     """A table of people: a CSV file beside the population or the scenario, and how patients are drawn from it.
 
-    ``in_order`` takes row 1 for patient 1 and so on; ``bootstrap`` draws a row for every patient, with replacement.
+    ``in_order`` takes row 1 for patient 1 and so on; ``bootstrap`` (the default) draws a row for every patient, with
+    replacement.
     """
 
     file: str = Field(min_length=1)
-    draw: Literal["in_order", "bootstrap"]
+    draw: Literal["in_order", "bootstrap"] = "bootstrap"
     columns: dict[Covariate, str] = {}
     units: dict[Covariate, str] = {}
 
@@ -138,7 +139,7 @@ def _places(asked: FromCsv, header: list[str]) -> dict[str, tuple[int, str]]:
             found[name] = places[0], unit
         elif name in _NEEDED or name in asked.columns:
             expected = f"a column {title}" + (f" [{_UNITS[name]}]" if name in _UNITS else "")
-            close = nearest(title, bare)
+            close = nearest(title, [other for other in bare if other not in (*_NEEDED, *_OPTIONAL)])
             problems.append(Problem(f"the columns {shown(', '.join(whole))}", expected, name, asked.file, 1, close))
     if problems:
         raise InputError(problems)

@@ -28,7 +28,7 @@ _SIGNS = {
     "models": ("compartments",),
     "protocols": ("phases",),
     "scenarios": ("arms",),
-    "populations": ("sex",),
+    "populations": ("sex", "mixture", "from_csv"),
     "references": ("settings", "not_compared"),
     "effects": ("on",),
     "rules": ("metric",),

@@ -123,6 +123,8 @@ def examine(document: Document, cls: type[S], place: Place = ()) -> tuple[S | No
             for detail in error.errors(include_url=False):
                 found += _problems(cls, detail, document, place, pruned)
         fresh = [problem for loc, problem in _without_echoes(found) if not pruned.explains(loc, problem)]
+        meant = {(*item.path.rpartition(".")[:2], item.nearest) for item in problems if item.nearest}
+        fresh = [item for item in fresh if item.found != "nothing" or item.path.rpartition(".") not in meant]
         problems += [problem for problem in fresh if problem not in problems]
         cuts = [pruned.cut(loc) for loc, _ in sorted(found, key=lambda item: _order(item[0]), reverse=True)]
         if not all(cuts):

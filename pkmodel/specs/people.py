@@ -46,6 +46,15 @@ def resolve(spec: PopulationSpec, document: Document, place: Place, beside: Path
             files[table.name] = Document(table.name, None, text=table.text)
         except InputError as error:
             problems += said(error, (*place, "from_csv", "file"))
+    if spec.mixture is not None:
+        total = sum(component.weight.value for component in spec.mixture)
+        wrong = None
+        if len(spec.mixture) < 2:
+            wrong = Problem(f"{len(spec.mixture)} population", "two or more with weights")
+        elif abs(total - 1.0) > 1e-9:
+            wrong = Problem(f"weights that add up to {total:g}", "weights that add up to 1")
+        if wrong is not None:
+            problems += said(InputError(wrong), (*place, "mixture"))
     parts: list[PopulationSpec] = []
     for index, component in enumerate(spec.mixture or []):
         here = (*place, "mixture", index, "population")

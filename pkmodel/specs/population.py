@@ -303,14 +303,6 @@ class PopulationSpec(Spec):
         for name in beside:
             if name != own and name in self.model_fields_set and getattr(self, name) is not None:
                 problems.append(Problem(f"{name} beside {own}", f"either {own} or distributions", path=name))
-        if self.mixture is not None:
-            total = sum(part.weight.value for part in self.mixture)
-            if len(self.mixture) < 2:
-                problems.append(Problem(f"{len(self.mixture)} population", "two or more with weights", path="mixture"))
-            elif abs(total - 1.0) > 1e-9:
-                problems.append(
-                    Problem(f"weights that add up to {total:g}", "weights that add up to 1", path="mixture")
-                )
         if problems:
             raise InputError(problems)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
@@ -31,7 +32,7 @@ class Sampling(Spec):
         if not self.even:
             return []
         if n % self.replicates or n < 2 * self.replicates:
-            points = 1 << max(1, round(n / self.replicates).bit_length() - 1)
+            points = 2 ** max(1, round(math.log2(n / self.replicates)))
             close = str(points * self.replicates)
             expected = f"a multiple of {self.replicates} replicates, of at least {2 * self.replicates}"
             return [Problem(f"{n} patients by {self.method}", expected, path="n", nearest=close)]
