@@ -19,6 +19,7 @@ from pkmodel.core.intervals import Found, Notes, arrived, bare_notes, close, ope
 from pkmodel.core.jit import kernel
 from pkmodel.core.kinds import AREA, END, N_STATS, PEAK, START, TIME_OF_PEAK, Events
 from pkmodel.core.lanes import WIDTH, aligned, bits, load, pointer
+from pkmodel.core.pending import HELD, resolve_all
 from pkmodel.core.structure import structure_of
 from pkmodel.core.walk import walk, walk_together
 
@@ -102,6 +103,7 @@ def _scan(
                 for lane in range(WIDTH):
                     arrived(chain, notes, lane, course.when[stop])
                 continue
+            resolve_all(structure, chain, notes, found)
             for lane in range(WIDTH):
                 row = 0 if shared else lane
                 if stop >= course.stops[row]:
@@ -164,6 +166,7 @@ def scan(
     notes = Notes(
         limit=aligned(outputs, limits, WIDTH),
         above=aligned(outputs, limits, WIDTH),
+        passed=aligned(outputs, limits, WIDTH),
         crossed=aligned(outputs, limits, WIDTH),
         peak=aligned(outputs, WIDTH),
         when=aligned(outputs, WIDTH),
@@ -179,6 +182,9 @@ def scan(
         position=np.zeros(WIDTH, dtype=np.int64),
         whole=np.zeros(WIDTH, dtype=np.int64),
         level=np.zeros(WIDTH, dtype=np.int64),
+        held=aligned(outputs * max(limits, 1), size + HELD, WIDTH),
+        again=aligned(size, WIDTH),
+        pending=np.zeros(outputs * max(limits, 1), dtype=np.int64),
         outputs=outputs,
         limits=limits,
     )

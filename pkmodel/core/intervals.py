@@ -18,10 +18,14 @@ class Notes(NamedTuple):
     crossing; ``peak``, ``when``, ``first`` (outputs,) the peak, its time, the level at the start. ``compartment``
     (outputs,) are the states. Per patient: ``interval`` the number of the interval (-1 before the first), ``opened``
     its start (h), ``position``, ``whole`` and ``level`` where the patient stands in a gap.
+
+    ``passed`` (outputs, limits) are hours above in steps that cross a threshold, ``held`` and ``pending`` what is to be
+    found inside of steps yet (:mod:`pkmodel.core.pending`), and ``again`` (size,) memory for that.
     """
 
     limit: np.ndarray
     above: np.ndarray
+    passed: np.ndarray
     crossed: np.ndarray
     peak: np.ndarray
     when: np.ndarray
@@ -37,6 +41,9 @@ class Notes(NamedTuple):
     position: np.ndarray
     whole: np.ndarray
     level: np.ndarray
+    held: np.ndarray
+    again: np.ndarray
+    pending: np.ndarray
     outputs: int
     limits: int
 
@@ -46,6 +53,7 @@ def bare_notes(notes):
     return Notes(
         pointer(notes.limit),
         pointer(notes.above),
+        pointer(notes.passed),
         pointer(notes.crossed),
         pointer(notes.peak),
         pointer(notes.when),
@@ -61,6 +69,9 @@ def bare_notes(notes):
         pointer(notes.position),
         pointer(notes.whole),
         pointer(notes.level),
+        pointer(notes.held),
+        pointer(notes.again),
+        pointer(notes.pending),
         notes.outputs,
         notes.limits,
     )
@@ -95,7 +106,7 @@ def close(structure, chain, notes, found, lane):
         found.stats[row * N_STATS + AREA] = chain.state[(structure.states + k) * WIDTH + lane]
         for q in range(notes.limits):
             place = (k * notes.limits + q) * WIDTH + lane
-            found.time_above[row * notes.limits + q] = notes.above[place]
+            found.time_above[row * notes.limits + q] = notes.above[place] + notes.passed[place]
             found.first_crossing[row * notes.limits + q] = notes.crossed[place]
 
 
@@ -108,6 +119,7 @@ def open_next(structure, chain, notes, lane, interval, time):
         chain.state[(structure.states + k) * WIDTH + lane] = 0.0
         for q in range(notes.limits):
             notes.above[(k * notes.limits + q) * WIDTH + lane] = 0.0
+            notes.passed[(k * notes.limits + q) * WIDTH + lane] = 0.0
             notes.crossed[(k * notes.limits + q) * WIDTH + lane] = np.inf
     _begin_with(chain, notes, lane, time)
 

@@ -10,56 +10,26 @@ import numpy as np
 
 from pkmodel.core.chain import apply, extend, measure, move_rest
 from pkmodel.core.jit import kernel, merged
-from pkmodel.core.lanes import WIDTH, bits, choose, load, of_bits, splat, store
+from pkmodel.core.lanes import WIDTH, bits, choose, load, of_bits, smaller, splat, store
+from pkmodel.core.pending import hold
 from pkmodel.core.roots import find, slope_of
 
 
 @kernel
 def _piece(structure, chain, notes, found, k, due, begin_at, low, high, first, last):
     """Hold a monotone piece of a step, ``low`` to ``high`` h from ``begin_at``, against the thresholds of output k."""
-    compartment = notes.compartment[k]
     for q in range(notes.limits):
         place = k * notes.limits + q
         limit = load(notes.limit, place)
         was, stays = first > limit, last > limit
-        crossed = load(notes.crossed, place)
-        crossed = choose(due & was & (crossed == np.inf), begin_at + low, crossed)
-        above = load(notes.above, place)
-        above = choose(due & was & stays, above + (high - low), above)
         passing = due & ((was & ~stays) | (~was & stays))
         if bits(passing):
-            for i in range(structure.size):
-                store(notes.after, i, load(chain.state, i))
             guess = low + (high - low) * ((limit - first) / (last - first))
-            moment, _ = find(
-                structure,
-                chain,
-                notes.before,
-                notes.slopes,
-                compartment,
-                np.int64(0),
-                passing,
-                low,
-                high,
-                guess,
-                limit,
-                stays,
-            )
-            for i in range(structure.size):
-                store(chain.state, i, load(notes.after, i))
-            down, up = passing & was, passing & stays
-            above = choose(down, above + (moment - low), choose(up, above + (high - moment), above))
-            crossed = choose(up & (crossed == np.inf), begin_at + moment, crossed)
-            store(notes.slope, notes.outputs, begin_at + moment)
-            for lane in range(found.n):
-                if (bits(passing) >> lane) & 1:
-                    row = found.patients[lane] * notes.outputs * notes.limits + place
-                    count = found.n_crossings[row]
-                    if count < found.room:
-                        found.crossings[row * found.room + count] = notes.slope[notes.outputs * WIDTH + lane]
-                    found.n_crossings[row] = count + 1
-        store(notes.crossed, place, crossed)
-        store(notes.above, place, above)
+            hold(structure, chain, notes, found, place, passing, low, high, guess, limit, begin_at, stays)
+        crossed = load(notes.crossed, place)
+        store(notes.crossed, place, choose(due & was, smaller(crossed, begin_at + low), crossed))
+        above = load(notes.above, place)
+        store(notes.above, place, choose(due & was & stays, above + (high - low), above))
 
 
 @kernel
@@ -71,10 +41,15 @@ def _look(structure, chain, notes, found, noting, begin_at, length):
         first, last = load(notes.before, compartment), load(chain.state, compartment)
         falls, rises = load(notes.slope, k), slope_of(structure, chain, chain.state, compartment)
         store(notes.slope, k, rises)
-        peak, when = load(notes.peak, k), load(notes.when, k)
-        turning = noting & (((falls > 0.0) & (rises < 0.0)) | ((falls < 0.0) & (rises > 0.0)))
+        # A least level is no peak: it is only asked for where the pieces on its two sides are held against thresholds.
+        turning = noting & (falls > 0.0) & (rises < 0.0)
+        if notes.limits:
+            turning = turning | (noting & (falls < 0.0) & (rises > 0.0))
         split, turn = length, last
-        if bits(turning):
+        if bits(turning) and not notes.limits:
+            guess = length * (falls / (falls - rises))
+            hold(structure, chain, notes, found, k, turning, zero, length, guess, zero, begin_at, falls < 0.0)
+        elif bits(turning):
             for i in range(structure.size):
                 store(notes.after, i, load(chain.state, i))
             guess = length * (falls / (falls - rises))
@@ -96,8 +71,11 @@ def _look(structure, chain, notes, found, noting, begin_at, length):
             split = choose(turning, moment, length)
             for i in range(structure.size):
                 store(chain.state, i, load(notes.after, i))
+            peak = load(notes.peak, k)
             higher = turning & (turn > peak)
-            peak, when = choose(higher, turn, peak), choose(higher, begin_at + split, when)
+            store(notes.peak, k, choose(higher, turn, peak))
+            store(notes.when, k, choose(higher, begin_at + split, load(notes.when, k)))
+        peak, when = load(notes.peak, k), load(notes.when, k)
         higher = noting & (last > peak)
         store(notes.peak, k, choose(higher, last, peak))
         store(notes.when, k, choose(higher, begin_at + length, when))
