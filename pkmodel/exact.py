@@ -118,7 +118,9 @@ def figures(
     groups = _of_like_times(events) if crossings is None else []
     if groups and events.time.shape[1] > 1:
         for who, own in groups:
-            parts = [np.empty((who.size, *whole.shape[1:])) for whole in (stats, time_above, first_crossing)]
+            own_stats, above, first = (
+                np.empty((who.size, *whole.shape[1:])) for whole in (stats, time_above, first_crossing)
+            )
             crossing.scan(
                 system.rates[who],
                 initial[who],
@@ -126,12 +128,13 @@ def figures(
                 boundary if boundary.shape[1] == 1 else boundary[:, who],
                 observed,
                 thresholds[..., who],
-                *parts,
+                own_stats,
+                above,
+                first,
                 np.empty((who.size, outputs, limits, 0)),
                 np.zeros((who.size, outputs, limits), dtype=np.int64),
             )
-            for whole, part in zip((stats, time_above, first_crossing), parts, strict=True):
-                whole[who] = part
+            stats[who], time_above[who], first_crossing[who] = own_stats, above, first
         return
     crossing.scan(
         system.rates,
@@ -161,7 +164,7 @@ def _of_like_times(events: Events) -> list[tuple[Ints, Events]]:
     left = np.arange(events.value.shape[1])
     if events.time.shape[1] == 1:
         return [(left, events)]
-    found = []
+    found: list[tuple[Ints, Events]] = []
     while left.size and len(found) < _COURSES:
         times = events.time[:, left]
         alike = (times == times[:, :1]).all(axis=0)
