@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from conftest import Command  # isort: skip
-
+Command = Callable[..., Any]
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "large-runs.md").read_text(encoding="utf-8")
 
 
