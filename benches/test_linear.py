@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import workloads
-from workloads import Workload
+from workloads import Limits, Workload
 
 import pkmodel as pk
 from pkmodel import engine
@@ -22,7 +22,6 @@ from pkmodel.core import crossing, modal
 pytestmark = pytest.mark.skipif(
     not workloads.SHARED.is_dir(), reason="the shared workloads are not beside the checkout"
 )
-Limits = dict[tuple[str, int], float] | str
 
 
 @pytest.fixture(scope="module")
@@ -32,15 +31,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def limits_w1(folder: Path) -> Limits:
+def limits_w1(folder: Path) -> Limits | str:
     """Times of the C program for W1."""
-    return workloads.limits(folder, "limit_w1", "w1_params.csv")
+    return workloads.limits(folder, "limit_w1", "w1_params.csv", "w1", 1)
 
 
 @pytest.fixture(scope="module")
-def limits_w2(folder: Path) -> Limits:
+def limits_w2(folder: Path) -> Limits | str:
     """Times of the C program for W2."""
-    return workloads.limits(folder, "limit_w2", "w2_params.csv")
+    return workloads.limits(folder, "limit_w2", "w2_params.csv", "w2", 2)
 
 
 def _stored(work: Workload, out: Any) -> Any:
@@ -60,7 +59,7 @@ def _store(work: Workload, threads: int, benchmark: Callable[..., Any]) -> Any:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_w1_stored(benchmark: Callable[..., Any], folder: Path, limits_w1: Limits, threads: int) -> None:
+def test_w1_stored(benchmark: Callable[..., Any], folder: Path, limits_w1: Limits | str, threads: int) -> None:
     """All levels of 10,000 patients at 726 times."""
     out = _store(workloads.w1(folder), threads, benchmark)
     error = workloads.error(out[:20], workloads.reference("w1", 1))
@@ -69,7 +68,7 @@ def test_w1_stored(benchmark: Callable[..., Any], folder: Path, limits_w1: Limit
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_w1_summaries(benchmark: Callable[..., Any], folder: Path, limits_w1: Limits, threads: int) -> None:
+def test_w1_summaries(benchmark: Callable[..., Any], folder: Path, limits_w1: Limits | str, threads: int) -> None:
     """Highest sample, sampled area and samples above 0.1 mg/L of 10,000 patients, nothing stored: what the C does."""
     work = workloads.w1(folder)
     parts = work.halves() if threads == 2 else [work]
@@ -92,7 +91,7 @@ def test_w1_summaries(benchmark: Callable[..., Any], folder: Path, limits_w1: Li
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_w2_stored(benchmark: Callable[..., Any], folder: Path, limits_w2: Limits, threads: int) -> None:
+def test_w2_stored(benchmark: Callable[..., Any], folder: Path, limits_w2: Limits | str, threads: int) -> None:
     """Levels of drug and metabolite of 10,000 patients at 584 times, through the general engine."""
     out = _store(workloads.w2(folder), threads, benchmark)
     error = workloads.error(out[:20], workloads.reference("w2", 2))
@@ -102,7 +101,7 @@ def test_w2_stored(benchmark: Callable[..., Any], folder: Path, limits_w2: Limit
     )
 
 
-def test_w1_exact_figures(benchmark: Callable[..., Any], folder: Path, limits_w1: Limits) -> None:
+def test_w1_exact_figures(benchmark: Callable[..., Any], folder: Path, limits_w1: Limits | str) -> None:
     """Peak, area, time above of each session, found inside the steps; the C reads them off its samples."""
     work = workloads.w1(folder)
     starts = [day * 24.0 for day in (0, 2, 4, 7, 9, 11)]

@@ -18,7 +18,6 @@ from pkmodel.units import clock
 if TYPE_CHECKING:
     from pkmodel.outcome import Study
     from pkmodel.simulation import Result
-    from pkmodel.specs.scenario import Rule
     from pkmodel.verify import Verification
 
 NOT_FOR_CARE = "For research and teaching only. Not for patient care."
@@ -82,14 +81,6 @@ def listing(rows: Sequence[dict[str, Any]], columns: Sequence[str], below: Seque
                 text(_cell(row[key]), indent=4)
 
 
-def described(rule: Rule) -> str:
-    """A rule in words, such as ``time above 150 ng/mL of parent at most 30 min``."""
-    what = f"{rule.metric.replace('_', ' ')}{f' {rule.threshold.text}' if rule.threshold else ''} of {rule.output}"
-    if rule.at is not None:
-        what = f"level of {rule.output} {rule.at.text.replace('_', ' ')}"
-    return f"{what} {'at most' if rule.upper else 'at least'} {rule.limit.text}"
-
-
 def decided(acts: Sequence[dict[str, Any]]) -> None:
     """Print what a clinic decided for one patient."""
     if not acts:
@@ -126,6 +117,8 @@ def study(found: Study, folder: Path) -> None:
 
 def _findings(found: Study) -> None:
     """One line per rule and window, under it one per arm, or per model of an arm and what they say together."""
+    from pkmodel.findings import described
+
     several = len(found.models) > 1
     names = {id(item): f"    {item.model}" if several else f"  {item.arm}" for item in found.results}
     widths = {"arm": max(map(len, names.values())), "kept by": 8, "95 % interval": 14, "required": 8, "verdict": 9}
@@ -151,7 +144,8 @@ def _findings(found: Study) -> None:
             teaching = any(case.model.illustrative(rule.output) for case in found.cases)
             said = described(rule) + (" (illustrative)" if teaching else "")
             required = f", required in {100 * rule.share.value:g} %" if several else ""
-            out.print(f"[bold]{rule.id}[/bold]: {escape(said)}, {window}{required}")
+            mark = f" [{rule.severity}]" if rule.severity else ""
+            out.print(f"[bold]{rule.id}[/bold]{escape(mark)}: {escape(said)}, {window}{required}")
             out.print(shown)
             for arm in dict.fromkeys(item.arm for item in here):
                 if (joint := together.get((rule.id, window, arm))) is not None:
@@ -171,9 +165,14 @@ def _clinics(found: Study) -> None:
             name = act if stage == "session" else f"{stage} {act.partition('. ')[2]}"
             total[name] = total.get(name, 0) + count
         per = found.n * sessions
-        said = ", ".join(f"{name} {100 * count / per:.2g} %" for name, count in total.items() if count)
+        said = ", ".join(f"{name} {_percent(count / per)}" for name, count in total.items() if count)
         files = "clinic.csv has every session, ledger.parquet every check"
         text(f"{case.arm.name}, of {sessions} sessions each: {said} ({files})")
+
+
+def _percent(share: float) -> str:
+    """A share in percent: a decimal, and two digits of what is below 1 %."""
+    return f"{100 * share:.1f} %" if share >= 0.01 or share == 0 else f"{100 * share:.2g} %"
 
 
 def _uncertainty(found: Study) -> None:

@@ -39,11 +39,35 @@ def wilson(met: int, n: int) -> tuple[float, float]:
     return (0.0 if met == 0 else max(0.0, centre - half)), (1.0 if met == n else min(1.0, centre + half))
 
 
+def clopper_pearson(met: int, n: int) -> tuple[float, float]:
+    """The 95 % interval of a share that holds it at least so often, whatever it is. Simulation error only.
+
+    Clopper CJ, Pearson ES. The use of confidence or fiducial limits illustrated in the case of the binomial. Biometrika
+    1934;26:404-413.
+    """
+    from scipy.special import betaincinv
+
+    if not 0 <= met <= n or n < 1:
+        raise ValueError(f"{met} of {n}")
+    tail = (1.0 - CONFIDENCE) / 2.0
+    low = 0.0 if met == 0 else float(betaincinv(met, n - met + 1, tail))
+    high = 1.0 if met == n else float(betaincinv(met + 1, n - met, 1.0 - tail))
+    return low, high
+
+
 def verdict(low: float, high: float, required: float) -> Verdict:
     """met where the whole interval reaches the required share, broken where none of it does."""
     if low >= required:
         return "met"
     return "broken" if high < required else "undecided"
+
+
+def described(rule: Rule) -> str:
+    """A rule in words, such as ``time above 150 ng/mL of parent at most 30 min``."""
+    what = f"{rule.metric.replace('_', ' ')}{f' {rule.threshold.text}' if rule.threshold else ''} of {rule.output}"
+    if rule.at is not None:
+        what = f"level of {rule.output} {rule.at.text.replace('_', ' ')}"
+    return f"{what} {'at most' if rule.upper else 'at least'} {rule.limit.text}"
 
 
 @dataclass(frozen=True)
@@ -65,15 +89,19 @@ class Finding:
     high: float
     required: float
     verdict: Verdict
+    exact_low: float
+    exact_high: float
+    severity: str = "not stated"
 
 
-#: Columns of findings.csv, in order (a contract, DESIGN section 7).
+#: Columns of findings.csv, in order: a contract up to the verdict (DESIGN section 7), then Clopper and Pearson's
+#: interval, which does not decide it, and how severe a broken rule is.
 COLUMNS = tuple(Finding.__dataclass_fields__)
 
 
 def judged(rule: Rule, arm: str, model: ModelSpec, window: str, met: int, n: int) -> Finding:
     """The finding of a rule that ``met`` of ``n`` patients keep."""
-    low, high = wilson(met, n)
+    (low, high), (exact_low, exact_high) = wilson(met, n), clopper_pearson(met, n)
     required = rule.share.value
     return Finding(
         rule=rule.id,
@@ -91,6 +119,9 @@ def judged(rule: Rule, arm: str, model: ModelSpec, window: str, met: int, n: int
         high=high,
         required=required,
         verdict=verdict(low, high, required),
+        exact_low=exact_low,
+        exact_high=exact_high,
+        severity=rule.severity or "not stated",
     )
 
 

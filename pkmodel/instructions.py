@@ -114,7 +114,7 @@ def how(planned: PlannedSession) -> str:
         return f"devices of {device.strength.text}{_apart(device.pause)}"
     if planned.atomiser is not None:
         atomiser = planned.atomiser
-        return f"sprays of {atomiser.spray.text} in turns, {atomiser.concentration.text}{_apart(atomiser.pause)}"
+        return f"sprays of {atomiser.spray_text} in turns, {atomiser.concentration.text}{_apart(atomiser.pause)}"
     if len(planned.parts) > 1:
         return f"{len(planned.parts)} doses in {clock(planned.over)}" if planned.over else "at once"
     return f"over {clock(planned.over)}" if planned.over else "at once"

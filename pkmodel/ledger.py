@@ -1,6 +1,6 @@
 """The ledger of a course: what was planned, what was given, every check, and which rule acted on which value.
 
-It is what a clinic's decisions leave behind, complete: :func:`pkmodel.clinic.replay` takes it through the same stops
+It is what a clinic's decisions leave behind, complete: :func:`pkmodel.ward.replay` takes it through the same stops
 without looking at a rule, and finds the same amounts, to the last bit.
 """
 

@@ -246,8 +246,11 @@ def _draw_typical(study: Study, jobs: int, numerics: Numerics, progress: Progres
 
 
 @contextmanager
-def workplace(out: Path) -> Iterator[Path]:
-    """A directory inside the final one; its files are moved over when all is done, and else thrown away."""
+def workplace(out: Path, own: Sequence[str] = ALL_FILES) -> Iterator[Path]:
+    """A directory inside the final one; its files are moved over when all is done, and else thrown away.
+
+    ``own`` are the names that the command may write: those it did not are removed from ``out``.
+    """
 
     def refuse(reason: str) -> InputError:
         return InputError(Problem(f"the output directory {out}: {reason}", "a directory that can be written"))
@@ -269,7 +272,7 @@ def workplace(out: Path) -> Iterator[Path]:
                 raise IsADirectoryError(errno.EISDIR, f"{name} is a directory")
         for name in produced:
             os.replace(folder / name, out / name)  # noqa: PTH105 - atomic, and Path.replace says less
-        for name in {*ALL_FILES} - {*produced}:  # what an earlier run left there would pass for this run's
+        for name in {*own} - {*produced}:  # what an earlier run left there would pass for this run's
             (out / name).unlink(missing_ok=True)
         folder.rmdir()
     except BaseException as error:

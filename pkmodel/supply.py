@@ -105,7 +105,7 @@ def by_sprays(planned: PlannedSession, atomiser: Atomiser, dose: Floats, draw: D
     sprays = np.rint(dose / per_spray).astype(np.int64)
     if (sprays > most).any():
         worst = int(np.argmax(sprays))
-        found = f"{dose[worst]:.4g} mg in session {planned.index}, {sprays[worst]} sprays of {atomiser.spray.text}"
+        found = f"{dose[worst]:.4g} mg in session {planned.index}, {sprays[worst]} sprays of {atomiser.spray_text}"
         expected = f"{atomiser.too_much(float(dose[worst]))}; dose_limits: max_single holds a dose to that"
         raise InputError(Problem(found, expected, planned.place, "protocol"))
     factor = _delivered(atomiser.delivered, draw, planned, dose.size)

@@ -13,6 +13,7 @@ import typer
 from pkmodel import console
 from pkmodel.cli import effects, large, library, running, several
 from pkmodel.cli.compare import compare
+from pkmodel.cli.design import design
 from pkmodel.cli.files import whole
 from pkmodel.cli.options import (
     Age,
@@ -51,6 +52,7 @@ app.add_typer(library.scenarios, name="scenarios")
 app.add_typer(library.populations, name="populations")
 app.command()(verify)
 app.command()(compare)
+app.command()(design)
 app.command()(schema)
 app.command()(large.merge)
 app.command()(large.replay)

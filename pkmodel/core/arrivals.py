@@ -11,7 +11,7 @@ from pkmodel.core.equations import DUE, END, FIRST, FRESH, REJECTED, RUNNING, ST
 from pkmodel.core.inside import arrived, close, open_interval
 from pkmodel.core.jit import piece
 from pkmodel.core.kinds import JUMP, RATE_ON, RESET
-from pkmodel.core.lanes import WIDTH, pointer
+from pkmodel.core.lanes import WIDTH
 
 
 class Patients(NamedTuple):
@@ -64,25 +64,6 @@ def patients_for(
         places.size,
         parameters.shape[0],
         port_state.size,
-    )
-
-
-@piece
-def bare_patients(patients):
-    """The bundle with pointers for arrays."""
-    return Patients(
-        pointer(patients.rates),
-        pointer(patients.entries),
-        pointer(patients.parameters),
-        pointer(patients.initial),
-        pointer(patients.floor),
-        pointer(patients.port_state),
-        pointer(patients.first_dose),
-        patients.n,
-        patients.states,
-        patients.n_entries,
-        patients.n_parameters,
-        patients.ports,
     )
 
 

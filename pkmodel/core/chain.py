@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pkmodel.core.jit import kernel, merged
+from pkmodel.core.jit import merged, piece
 from pkmodel.core.lanes import (
     WIDTH,
     aligned,
@@ -37,13 +37,11 @@ from pkmodel.core.lanes import (
     load,
     magnitude,
     of_bits,
-    pointer,
     rounded,
     splat,
     store,
     store_whole,
 )
-from pkmodel.core.structure import Structure
 
 #: Degree of the Taylor series; with ``norm(M) h <= 1/2`` the first term left out is below 3e-17.
 DEGREE = 14
@@ -56,13 +54,14 @@ SAME_TIME = 2.0**-51
 
 
 class Chain(NamedTuple):
-    """The memory of one group of eight patients; all but the last four are in lanes.
+    """The memory of one group of eight patients; all but the last five are in lanes.
 
     ``square`` (MAX_LEVELS, entries) are the exponentials over the base step times 1, 2, 4, ..., of which ``built[0]``
     are there; ``less_one`` (MAX_LEVELS, size) their diagonals less 1. ``matrix`` (entries,) is M times the base step
     ``base``. ``shift`` is a patient's own, ``deepest[0]`` the largest of the group, which is where the chain begins.
     ``whole`` and ``portion`` are the time to move by: whole base steps (in steps of the deepest) and the rest as a part
-    of one.
+    of one. ``lanes`` is WIDTH as a number that the compiler does not know: it would write out loops over lanes eight
+    times, which where a lane has its own way costs time to compile and gains none.
     """
 
     square: np.ndarray
@@ -78,6 +77,7 @@ class Chain(NamedTuple):
     whole: np.ndarray
     deepest: np.ndarray
     built: np.ndarray
+    lanes: int
 
 
 def chain_for(size: int, entries: int) -> Chain:
@@ -96,54 +96,11 @@ def chain_for(size: int, entries: int) -> Chain:
         whole=np.zeros(WIDTH, dtype=np.int64),
         deepest=np.zeros(1, dtype=np.int64),
         built=np.zeros(1, dtype=np.int64),
+        lanes=WIDTH,
     )
 
 
-@merged
-def bare_chain(chain):
-    """The chain as pointers, which is what the pieces of a kernel hand on."""
-    return Chain(
-        pointer(chain.square),
-        pointer(chain.less_one),
-        pointer(chain.matrix),
-        pointer(chain.series),
-        pointer(chain.state),
-        pointer(chain.term),
-        pointer(chain.moved),
-        pointer(chain.base),
-        pointer(chain.portion),
-        pointer(chain.shift),
-        pointer(chain.whole),
-        pointer(chain.deepest),
-        pointer(chain.built),
-    )
-
-
-@merged
-def bare_structure(structure):
-    """The structure as pointers."""
-    return Structure(
-        structure.size,
-        structure.states,
-        structure.ports,
-        structure.entries,
-        pointer(structure.row),
-        pointer(structure.column),
-        pointer(structure.row_start),
-        pointer(structure.diagonal),
-        pointer(structure.product_start),
-        pointer(structure.product_left),
-        pointer(structure.product_right),
-        pointer(structure.taylor_start),
-        pointer(structure.taylor_left),
-        pointer(structure.taylor_right),
-        pointer(structure.direct_start),
-        pointer(structure.direct_entry),
-        pointer(structure.direct_column),
-    )
-
-
-@kernel
+@piece
 def begin(structure, rates, patients, unit, chain):
     """Set up the systems of the eight ``patients``: base step, and the first link of the chain."""
     entries, states = structure.entries, structure.states
@@ -172,8 +129,8 @@ def begin(structure, rates, patients, unit, chain):
     for j in range(states):
         norm = larger(norm, load(chain.term, j))
     store(chain.base, 0, norm * unit)
-    deepest = 0
-    for lane in range(WIDTH):
+    deepest = np.int64(0)  # not a literal: numba would compile `extend` once more for it
+    for lane in range(chain.lanes):
         shift, scaled, step = 0, chain.base[lane], unit
         while scaled > 0.5 and shift < MAX_SHIFT:
             scaled *= 0.5
@@ -219,7 +176,7 @@ def _series(structure, chain):
         store(chain.square, structure.diagonal[i], less_one + 1.0)
 
 
-@kernel
+@piece
 def extend(structure, chain, level):
     """Build the chain up to ``level``.
 
@@ -257,7 +214,7 @@ def extend(structure, chain, level):
             store(chain.square, new + entry, choose(near, doubled + 1.0, whole))
         if now <= chain.deepest[0]:
             waiting = 0
-            for lane in range(WIDTH):
+            for lane in range(chain.lanes):
                 if chain.deepest[0] - now >= chain.shift[lane]:
                     waiting |= 1 << lane
             if waiting:
@@ -300,16 +257,17 @@ def apply(structure, chain, level):
         store(chain.moved, i, total)
 
 
-@kernel
+@merged
 def move(structure, chain):
     """Move the state by the times that :func:`measure` has left in ``whole`` and ``portion``."""
     digits = np.int64(0)
     for lane in range(WIDTH):
         digits |= chain.whole[lane]
-    level = np.int64(0)  # not a literal: numba would compile `extend` once more for it
+    level = np.int64(0)
     while digits:
         if digits & 1:
-            extend(structure, chain, level)
+            if chain.built[0] <= level:
+                extend(structure, chain, level)
             apply(structure, chain, level)
             moving = bit_set(chain.whole, level)
             for i in range(structure.size):

@@ -11,8 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pkmodel.core.doses import event_of, time_of
-from pkmodel.core.jit import kernel, merged
-from pkmodel.core.lanes import pointer
+from pkmodel.core.jit import piece
 
 #: Observations to a run at most; a longer stretch of the grid is several runs.
 LONGEST_RUN = 128
@@ -49,28 +48,14 @@ def course_for(patients: int, stops: int) -> Course:
     )
 
 
-@merged
-def bare_course(course):
-    """The course as pointers."""
-    return Course(
-        pointer(course.when),
-        pointer(course.event),
-        pointer(course.first),
-        pointer(course.points),
-        pointer(course.stops),
-        course.rows,
-        course.room,
-    )
-
-
-@kernel
+@piece
 def lay_out(events, patient, time, stride, place, on_grid, n_times, course, row):
     """Fill ``row`` of the course with the stops of a patient.
 
     Observation k is at ``time[k * stride + place]``; ``on_grid[k]`` is 1 where it follows the one before it by a step
     of the grid. What arrives at the time of an observation comes before it.
     """
-    taken, at, stop = 0, 0, row * course.room
+    taken, at, stop = np.int64(0), 0, row * course.room
     while at < n_times:
         upcoming, now = np.inf, time[at * stride + place]
         if taken < events.number:
@@ -101,13 +86,13 @@ def lay_out(events, patient, time, stride, place, on_grid, n_times, course, row)
     course.stops[row] = stop - row * course.room
 
 
-@kernel
+@piece
 def lay_out_edges(events, patient, edges, stride, place, n_edges, course, row):
     """Fill ``row`` of the course with the events of a patient and the edges of intervals, as stops without an event.
 
     Edge k is ``edges[k * stride + place]`` and stands in ``first`` of its stop. What arrives at an edge comes after it.
     """
-    taken, stop = 0, row * course.room
+    taken, stop = np.int64(0), row * course.room
     for edge in range(n_edges):
         until = edges[edge * stride + place]
         while taken < events.number:

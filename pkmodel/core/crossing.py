@@ -12,16 +12,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from pkmodel.core.chain import bare_chain, bare_structure, begin, chain_for
-from pkmodel.core.course import bare_course, course_for, lay_out_edges
-from pkmodel.core.doses import bare_events, bare_group, group_for, muster, take_alone, take_together
-from pkmodel.core.intervals import Found, Notes, arrived, bare_notes, close, open_next
+from pkmodel.core.chain import begin, chain_for
+from pkmodel.core.course import course_for, lay_out_edges
+from pkmodel.core.doses import bare_events, group_for, muster, take_alone, take_together
+from pkmodel.core.intervals import Found, Notes, arrived, close, open_next
 from pkmodel.core.jit import kernel
 from pkmodel.core.kinds import AREA, END, N_STATS, PEAK, START, TIME_OF_PEAK, Events
-from pkmodel.core.lanes import WIDTH, aligned, bits, load, pointer
-from pkmodel.core.pending import HELD, resolve_all
+from pkmodel.core.lanes import WIDTH, aligned, bare, bits, load, pointer
 from pkmodel.core.structure import structure_of
-from pkmodel.core.walk import walk, walk_together
+from pkmodel.core.walk import walk
 
 __all__ = ["AREA", "END", "N_STATS", "PEAK", "START", "TIME_OF_PEAK", "queue_of", "scan"]
 
@@ -47,8 +46,8 @@ def _scan(
 ):
     n, n_edges, stride = rates.shape[0], edges.shape[0], edges.shape[1]
     intervals, room = n_edges - 1, crossings.shape[3]
-    structure, chain, course = bare_structure(structure), bare_chain(chain), bare_course(course)
-    group, notes, events = bare_group(group), bare_notes(notes), bare_events(events)
+    structure, chain, course = bare(structure), bare(chain), bare(course)
+    group, notes, events = bare(group), bare(notes), bare_events(events)
     rates, initial, edges, thresholds = pointer(rates), pointer(initial), pointer(edges), pointer(thresholds)
     stats, time_above, first_crossing = pointer(stats), pointer(time_above), pointer(first_crossing)
     crossings, n_crossings, queue = pointer(crossings), pointer(n_crossings), pointer(queue)
@@ -70,7 +69,7 @@ def _scan(
         muster(structure, chain, group, initial, queue, first, n)
         begin(structure, rates, group.patients, 1.0, chain)
         last = 0
-        for lane in range(WIDTH):
+        for lane in range(chain.lanes):
             patient = group.patients[lane]
             notes.interval[lane] = -1
             notes.opened[lane] = -np.inf
@@ -82,35 +81,26 @@ def _scan(
             notes.now[lane] = course.when[0 if shared else lane * course.room]
         now = load(notes.now, 0)
         together = shared
-        for lane in range(WIDTH):
+        for lane in range(chain.lanes):
             together = together and chain.shift[lane] == chain.deepest[0]
         for stop in range(last):
             before = now
-            for lane in range(WIDTH):
+            for lane in range(chain.lanes):
                 row = 0 if shared else lane
-                if stop < course.stops[row]:
-                    notes.now[lane] = course.when[row * course.room + stop]
-                else:
-                    notes.now[lane] = course.when[row * course.room + course.stops[row] - 1]
+                notes.now[lane] = course.when[row * course.room + min(stop, course.stops[row] - 1)]
             now = load(notes.now, 0)
-            if together:
-                if course.when[stop] > course.when[max(stop - 1, 0)]:
-                    walk_together(structure, chain, notes, found, course.when[stop], course.when[stop - 1])
-            elif bits(now > before):
-                walk(structure, chain, notes, found, now, before)
+            if bits(now > before):
+                walk(structure, chain, notes, found, now, before, together)
             if shared and course.event[stop] >= 0:
                 take_together(structure, chain, events, course.event[stop], group)
-                for lane in range(WIDTH):
-                    arrived(chain, notes, lane, course.when[stop])
-                continue
-            resolve_all(structure, chain, notes, found)
-            for lane in range(WIDTH):
+            for lane in range(chain.lanes):
                 row = 0 if shared else lane
                 if stop >= course.stops[row]:
                     continue
                 place = row * course.room + stop
                 if course.event[place] >= 0:
-                    take_alone(structure, chain, events, course.event[place], lane, group)
+                    if not shared:
+                        take_alone(structure, chain, events, course.event[place], lane, group)
                     arrived(chain, notes, lane, course.when[place])
                 else:
                     close(structure, chain, notes, found, lane)
@@ -166,7 +156,6 @@ def scan(
     notes = Notes(
         limit=aligned(outputs, limits, WIDTH),
         above=aligned(outputs, limits, WIDTH),
-        passed=aligned(outputs, limits, WIDTH),
         crossed=aligned(outputs, limits, WIDTH),
         peak=aligned(outputs, WIDTH),
         when=aligned(outputs, WIDTH),
@@ -182,9 +171,6 @@ def scan(
         position=np.zeros(WIDTH, dtype=np.int64),
         whole=np.zeros(WIDTH, dtype=np.int64),
         level=np.zeros(WIDTH, dtype=np.int64),
-        held=aligned(outputs * max(limits, 1), size + HELD, WIDTH),
-        again=aligned(size, WIDTH),
-        pending=np.zeros(outputs * max(limits, 1), dtype=np.int64),
         outputs=outputs,
         limits=limits,
     )

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pkmodel.core.jit import kernel, merged
+from pkmodel.core.jit import merged, piece
 from pkmodel.core.kinds import JUMP, RATE_ON, RESET
 from pkmodel.core.lanes import WIDTH, aligned, choose, load, load_at, pointer, splat, store
 
@@ -73,17 +73,11 @@ def group_for(states: int, ports: int) -> Group:
     return Group(np.zeros(WIDTH + 1, dtype=np.int64), aligned(states, WIDTH), aligned(ports, WIDTH), aligned(1, WIDTH))
 
 
-@merged
-def bare_group(group):
-    """The group as pointers."""
-    return Group(pointer(group.patients), pointer(group.start), pointer(group.active), pointer(group.spare))
-
-
-@merged
+@piece
 def muster(structure, chain, group, initial, queue, first, n):
     """Take patients from the queue, from place ``first`` on (the last one again where none is left), to their start."""
     group.patients[WIDTH] = 1
-    for lane in range(WIDTH):
+    for lane in range(chain.lanes):
         patient = queue[min(first + lane, n - 1)]
         group.patients[lane] = patient
         if patient != group.patients[0] + lane:
@@ -106,7 +100,7 @@ def gather(values, row, n, group):
     return load(group.spare, 0)
 
 
-@merged
+@piece
 def take_together(structure, chain, events, event, group):
     """Apply one event to the eight patients of a group, each with a value of its own; 0 changes nothing.
 
@@ -138,7 +132,7 @@ def take_together(structure, chain, events, event, group):
         store(group.active, target, pouring)
 
 
-@kernel
+@piece
 def take_alone(structure, chain, events, event, lane, group):
     """Apply one event to one patient of a group: :func:`take_together` for courses that differ in their times."""
     kind, target = events.kind[event], events.target[event]

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pkmodel.core.jit import kernel, merged
+from pkmodel.core.jit import merged, piece
 from pkmodel.core.kinds import AREA, END, N_STATS, PEAK, START, TIME_OF_PEAK
-from pkmodel.core.lanes import WIDTH, pointer
+from pkmodel.core.lanes import WIDTH
 
 
 class Notes(NamedTuple):
@@ -18,14 +18,10 @@ class Notes(NamedTuple):
     crossing; ``peak``, ``when``, ``first`` (outputs,) the peak, its time, the level at the start. ``compartment``
     (outputs,) are the states. Per patient: ``interval`` the number of the interval (-1 before the first), ``opened``
     its start (h), ``position``, ``whole`` and ``level`` where the patient stands in a gap.
-
-    ``passed`` (outputs, limits) are hours above in steps that cross a threshold, ``held`` and ``pending`` what is to be
-    found inside of steps yet (:mod:`pkmodel.core.pending`), and ``again`` (size,) memory for that.
     """
 
     limit: np.ndarray
     above: np.ndarray
-    passed: np.ndarray
     crossed: np.ndarray
     peak: np.ndarray
     when: np.ndarray
@@ -41,40 +37,8 @@ class Notes(NamedTuple):
     position: np.ndarray
     whole: np.ndarray
     level: np.ndarray
-    held: np.ndarray
-    again: np.ndarray
-    pending: np.ndarray
     outputs: int
     limits: int
-
-
-@merged
-def bare_notes(notes):
-    return Notes(
-        pointer(notes.limit),
-        pointer(notes.above),
-        pointer(notes.passed),
-        pointer(notes.crossed),
-        pointer(notes.peak),
-        pointer(notes.when),
-        pointer(notes.first),
-        pointer(notes.before),
-        pointer(notes.after),
-        pointer(notes.slopes),
-        pointer(notes.slope),
-        pointer(notes.now),
-        pointer(notes.opened),
-        pointer(notes.compartment),
-        pointer(notes.interval),
-        pointer(notes.position),
-        pointer(notes.whole),
-        pointer(notes.level),
-        pointer(notes.held),
-        pointer(notes.again),
-        pointer(notes.pending),
-        notes.outputs,
-        notes.limits,
-    )
 
 
 class Found(NamedTuple):
@@ -91,7 +55,7 @@ class Found(NamedTuple):
     room: int
 
 
-@kernel
+@piece
 def close(structure, chain, notes, found, lane):
     """Write down the interval that a patient leaves."""
     interval, patient = notes.interval[lane], found.patients[lane]
@@ -106,11 +70,11 @@ def close(structure, chain, notes, found, lane):
         found.stats[row * N_STATS + AREA] = chain.state[(structure.states + k) * WIDTH + lane]
         for q in range(notes.limits):
             place = (k * notes.limits + q) * WIDTH + lane
-            found.time_above[row * notes.limits + q] = notes.above[place] + notes.passed[place]
+            found.time_above[row * notes.limits + q] = notes.above[place]
             found.first_crossing[row * notes.limits + q] = notes.crossed[place]
 
 
-@kernel
+@piece
 def open_next(structure, chain, notes, lane, interval, time):
     """Begin an interval."""
     notes.interval[lane] = interval
@@ -119,7 +83,6 @@ def open_next(structure, chain, notes, lane, interval, time):
         chain.state[(structure.states + k) * WIDTH + lane] = 0.0
         for q in range(notes.limits):
             notes.above[(k * notes.limits + q) * WIDTH + lane] = 0.0
-            notes.passed[(k * notes.limits + q) * WIDTH + lane] = 0.0
             notes.crossed[(k * notes.limits + q) * WIDTH + lane] = np.inf
     _begin_with(chain, notes, lane, time)
 

@@ -11,7 +11,7 @@ import operator
 
 import numpy as np
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
 from numba.extending import intrinsic, models, register_model
@@ -52,6 +52,23 @@ def pointer(typing_context, array):
         return context.make_array(sig.args[0])(context, builder, args[0]).data
 
     return _Pointer(array.dtype)(array), codegen
+
+
+@intrinsic
+def bare(typing_context, bundle):
+    """A named tuple with pointers for its C-contiguous arrays, which is what the pieces of a kernel hand on."""
+    if not isinstance(bundle, types.BaseNamedTuple):
+        return None
+    arrays = [isinstance(kind, types.Array) and kind.layout == "C" for kind in bundle]
+    kinds = [_Pointer(kind.dtype) if flat else kind for kind, flat in zip(bundle, arrays, strict=True)]
+
+    def codegen(context, builder, sig, args):
+        values = []
+        for kind, flat, value in zip(bundle, arrays, cgutils.unpack_tuple(builder, args[0]), strict=True):
+            values.append(context.make_array(kind)(context, builder, value).data if flat else value)
+        return context.make_tuple(builder, sig.return_type, values)
+
+    return types.BaseTuple.from_types(kinds, bundle.instance_class)(bundle), codegen
 
 
 @infer_global(operator.getitem)

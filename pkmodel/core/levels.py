@@ -13,14 +13,15 @@ from typing import NamedTuple
 import numpy as np
 
 from pkmodel.core import sketch
-from pkmodel.core.chain import bare_chain, bare_structure, begin, chain_for, extend, measure, move
-from pkmodel.core.course import LONGEST_RUN, bare_course, course_for, lay_out
-from pkmodel.core.doses import bare_events, bare_group, gather, group_for, muster, take_alone, take_together
-from pkmodel.core.jit import kernel, merged
+from pkmodel.core.chain import begin, chain_for, extend, measure, move
+from pkmodel.core.course import LONGEST_RUN, course_for, lay_out
+from pkmodel.core.doses import bare_events, gather, group_for, muster, take_alone, take_together
+from pkmodel.core.jit import kernel, piece
 from pkmodel.core.kinds import Events
 from pkmodel.core.lanes import (
     WIDTH,
     aligned,
+    bare,
     bits,
     fma,
     hand_over,
@@ -55,21 +56,7 @@ class Room(NamedTuple):
     width: int
 
 
-@merged
-def _bare_room(room):
-    return Room(
-        pointer(room.now),
-        pointer(room.seen),
-        pointer(room.rows),
-        pointer(room.table),
-        pointer(room.inputs),
-        pointer(room.column),
-        pointer(room.single),
-        room.width,
-    )
-
-
-@kernel
+@piece
 def _follow(structure, chain, events, group, room, course):
     """Take a group through its courses; the state at each stop that reports goes to ``room.seen``."""
     last = 0
@@ -102,7 +89,7 @@ def _follow(structure, chain, events, group, room, course):
             store(room.seen, stop * structure.size + i, load(chain.state, i))
 
 
-@kernel
+@piece
 def _rows(structure, chain, observed, n_observed, scale, group, room, events, length):
     """``scale c' P**k`` for ``k < length`` into ``room.rows``; only entries that can differ from 0.
 
@@ -157,7 +144,7 @@ def _rows(structure, chain, observed, n_observed, scale, group, room, events, le
         level += 1
 
 
-@kernel
+@piece
 def _compose(structure, observed, n_observed, course, row, lane, room, n_times):
     """Levels (k, n_times) of one patient of a group into ``room.single``, in whole groups of eight times.
 
@@ -230,8 +217,8 @@ def _levels(
     """Levels of a block of patients, stored in ``out`` or, where that is empty, counted into ``counts``."""
     n, n_times, n_observed, storing = rates.shape[0], time.shape[0], observed.shape[0], out.size > 0
     stride, nobody = time.shape[1], np.int64(0)
-    structure, chain, course = bare_structure(structure), bare_chain(chain), bare_course(course)
-    room, group, events = _bare_room(room), bare_group(group), bare_events(events)
+    structure, chain, course = bare(structure), bare(chain), bare(course)
+    room, group, events = bare(room), bare(group), bare_events(events)
     rates, initial, time, on_grid = pointer(rates), pointer(initial), pointer(time), pointer(on_grid)
     observed, scale, out, queue = pointer(observed), pointer(scale), pointer(out), pointer(queue)
     shared = course.rows == 1

@@ -12,13 +12,14 @@ from __future__ import annotations
 import numpy as np
 
 from pkmodel.core import sketch
-from pkmodel.core.course import bare_course, course_for, lay_out
+from pkmodel.core.course import course_for, lay_out
 from pkmodel.core.doses import bare_events
-from pkmodel.core.jit import kernel, merged
+from pkmodel.core.jit import kernel, merged, piece
 from pkmodel.core.kinds import JUMP, RATE_ON, RESET, Events
 from pkmodel.core.lanes import (
     WIDTH,
     aligned_together,
+    bare,
     choose,
     fma,
     hand_over,
@@ -30,7 +31,7 @@ from pkmodel.core.lanes import (
     store,
     transposed,
 )
-from pkmodel.core.modes import KEPT, Bench, bare_bench, lengthen, modes_of
+from pkmodel.core.modes import KEPT, Bench, lengthen, modes_of
 
 #: The most compartments that have their modes worked out.
 COMPARTMENTS = 3
@@ -45,18 +46,16 @@ _SAME_TIME = 2.0**-51
 @merged
 def _slot_for(bench, unit, span, time):
     """The slot that holds ``span`` h; equal numbers of steps of the grid share one."""
-    whole = np.rint(span / unit)
-    if abs(span - whole * unit) > _SAME_TIME * time:
-        lengthen(bench, KEPT, span)
-        return KEPT
-    steps = np.int64(whole)
-    for slot in range(KEPT):
-        if bench.kept[slot] == steps:
-            return slot
-    slot = bench.kept[KEPT]
-    bench.kept[KEPT] = (slot + 1) % KEPT
-    bench.kept[slot] = steps
-    lengthen(bench, slot, steps * unit)
+    slot, whole = np.int64(KEPT), np.rint(span / unit)
+    if abs(span - whole * unit) <= _SAME_TIME * time:
+        steps = np.int64(whole)
+        for kept in range(KEPT):
+            if bench.kept[kept] == steps:
+                return kept
+        slot, span = bench.kept[KEPT], steps * unit
+        bench.kept[KEPT] = (slot + 1) % KEPT
+        bench.kept[slot] = steps
+    lengthen(bench, slot, span)
     return slot
 
 
@@ -70,7 +69,7 @@ def _value(events, event, bench):
     return load(bench.spare, 0)
 
 
-@kernel
+@piece
 def _run(bench, course, events, unit, wanted, on_grid, n_times, limit):
     """Take a group through its course: levels into ``bench.level``, or figures, which are returned."""
     zero, one = splat(0.0), splat(1.0)
@@ -79,7 +78,7 @@ def _run(bench, course, events, unit, wanted, on_grid, n_times, limit):
     highest, area, above = zero, zero, zero
     w0, w1, w2 = load(bench.weight, 0), load(bench.weight, 1), load(bench.weight, 2)
     # Four steps at a time, in four chains that do not wait for one another.
-    lengthen(bench, KEPT, unit)
+    lengthen(bench, np.int64(KEPT), unit)
     e0, e1, e2 = load(bench.decay, KEPT * 3), load(bench.decay, KEPT * 3 + 1), load(bench.decay, KEPT * 3 + 2)
     g0, g1, g2 = load(bench.gain, KEPT * 3), load(bench.gain, KEPT * 3 + 1), load(bench.gain, KEPT * 3 + 2)
     d0, d1, d2 = e0 * e0, e1 * e1, e2 * e2
@@ -159,7 +158,7 @@ def _levels(wanted, bench, course, rates, places, events, time, on_grid, unit, s
     """Levels, counts or figures of a block of patients; patients without modes that can be trusted are ``refused``."""
     n, states, n_times, compartments = rates.shape[0], rates.shape[1], time.shape[0], places.shape[0]
     stride = bench.single
-    bench, course, events = bare_bench(bench), bare_course(course), bare_events(events)
+    bench, course, events = bare(bench), bare(course), bare_events(events)
     rates, time, on_grid, out = pointer(rates), pointer(time), pointer(on_grid), pointer(out)
     one, first_row = np.int64(1), np.int64(0)
     lay_out(events, first_row, time, one, first_row, on_grid, n_times, course, first_row)

@@ -9,14 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pkmodel.core.jit import kernel, merged
+from pkmodel.core.jit import merged, piece
 from pkmodel.core.lanes import (
     bits,
     fma,
     larger,
     load,
     magnitude,
-    pointer,
     power_of_two,
     rounded,
     splat,
@@ -77,24 +76,7 @@ class Bench(NamedTuple):
     single: int
 
 
-@merged
-def bare_bench(bench):
-    return Bench(
-        pointer(bench.rate),
-        pointer(bench.exponent),
-        pointer(bench.weight),
-        pointer(bench.decay),
-        pointer(bench.gain),
-        pointer(bench.level),
-        pointer(bench.spare),
-        pointer(bench.block),
-        pointer(bench.patients),
-        pointer(bench.kept),
-        bench.single,
-    )
-
-
-@kernel
+@piece
 def modes_of(bench, compartments):
     """Exponents and weights of a group from its rates; returns the lanes in which they can be trusted, as bits."""
     k10, k12, k21 = load(bench.rate, 0), load(bench.rate, 1), load(bench.rate, 2)
@@ -151,7 +133,7 @@ def modes_of(bench, compartments):
     return bits(good)
 
 
-@merged
+@piece
 def lengthen(bench, slot, time):
     """What ``time`` h do to each mode, and to an infusion of 1 mg/h, into a slot of ``decay`` and ``gain``."""
     for mode in range(3):

@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pkmodel.core.arrivals import Lanes, Patients, Stops, bare_patients, edge_of, enter, stop
+from pkmodel.core.arrivals import Lanes, Patients, Stops, edge_of, enter, stop
 from pkmodel.core.doses import bare_events
 from pkmodel.core.equations import DUE, GROWTH, MOST, REJECTED, RUNNING, STEPS, TIGHTNESS, H, T
 from pkmodel.core.inside import Figures, Notes, look, void
 from pkmodel.core.jit import kernel, piece
 from pkmodel.core.kinds import Events
-from pkmodel.core.lanes import WIDTH, aligned, pointer
+from pkmodel.core.lanes import WIDTH, aligned, bare, pointer
 from pkmodel.core.machine import ATTEMPT, DRAW, EVALUATE, START, VALUES, Machine
 from pkmodel.core.native import call
 
@@ -96,8 +96,8 @@ def _last_stop(stops, p):
 def _integrate(w, address, rows, control, patients, queue, events, edges, time, levels, figures, notes, lanes, outcome):
     memory = w
     stops = Stops(pointer(edges), pointer(time), edges.shape[0], edges.shape[1], time.shape[0])
-    patients, events, outcome = bare_patients(patients), bare_events(events), _bare_outcome(outcome)
-    levels, lanes, notes, figures = _bare_levels(levels), _bare_lanes(lanes), _bare_notes(notes), _bare_figures(figures)
+    patients, events, outcome = bare(patients), bare_events(events), bare(outcome)
+    levels, lanes, notes, figures = bare(levels), bare(lanes), bare(notes), bare(figures)
     w = pointer(w)
     for lane in range(WIDTH):
         w[TIGHTNESS * WIDTH + lane] = 0.0 if control.fixed > 0.0 else 1.0 / control.bound
@@ -168,61 +168,6 @@ def _integrate(w, address, rows, control, patients, queue, events, edges, time, 
                     _finish(w, rows, lanes, lane, patients.n, levels, stops, outcome, why)
                     running &= ~(1 << lane)
             stopped, due = stopped | stuck, due & ~stuck
-
-
-@piece
-def _bare_outcome(outcome):
-    return Outcome(pointer(outcome.status), pointer(outcome.steps), pointer(outcome.rejected), pointer(outcome.reached))
-
-
-@piece
-def _bare_levels(levels):
-    return Levels(pointer(levels.observed), pointer(levels.scale), pointer(levels.found), levels.outputs)
-
-
-@piece
-def _bare_lanes(lanes):
-    return Lanes(
-        pointer(lanes.patient),
-        pointer(lanes.taken),
-        pointer(lanes.seen),
-        pointer(lanes.passed),
-        pointer(lanes.pouring),
-        pointer(lanes.port),
-    )
-
-
-@piece
-def _bare_notes(notes):
-    return Notes(
-        pointer(notes.first),
-        pointer(notes.peak),
-        pointer(notes.when),
-        pointer(notes.area),
-        pointer(notes.above),
-        pointer(notes.crossed),
-        pointer(notes.opened),
-        pointer(notes.factors),
-        notes.terms,
-    )
-
-
-@piece
-def _bare_figures(figures):
-    return Figures(
-        pointer(figures.observed),
-        pointer(figures.thresholds),
-        pointer(figures.stats),
-        pointer(figures.time_above),
-        pointer(figures.first_crossing),
-        pointer(figures.crossings),
-        pointer(figures.n_crossings),
-        figures.outputs,
-        figures.limits,
-        figures.n,
-        figures.intervals,
-        figures.room,
-    )
 
 
 def integrate(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pkmodel.core.chain import measure, move
-from pkmodel.core.jit import kernel, merged
+from pkmodel.core.jit import merged, piece
 from pkmodel.core.lanes import bits, choose, fma, larger, load, magnitude, splat, store
 
 #: Steps of Newton's method or bisection; four or five are usual, and a bracket is down to its last digit after 60.
@@ -19,31 +19,32 @@ def slope_of(structure, chain, state, compartment):
     return total
 
 
-@kernel
-def find(structure, chain, before, slopes, compartment, of_slope, due, low, high, guess, target, rising):
-    """Hours after the states ``before`` at which an amount, or its slope, passes ``target``, in the lanes ``due``; and
-    the amount then.
+@piece
+def find(structure, chain, notes, k, of_slope, due, low, high, guess, target, rising):
+    """Hours after the states ``notes.before`` at which the amount of output ``k``, or its slope, passes ``target``, in
+    the lanes ``due``; and the amount then.
 
     It lies between ``low`` and ``high``, near ``guess``; ``rising`` is the mask of lanes in which it passes upwards.
-    ``slopes`` (size,) is memory; ``chain.state`` is used up. Each step of Newton's method evaluates the exact solution
-    and stays inside the bracket; a patient's steps do not depend on the others of the group.
+    Each step of Newton's method evaluates the exact solution and stays inside the bracket; a patient's steps do not
+    depend on the others of the group.
     """
-    base = load(chain.base, 0)
-    zero = splat(0.0)
+    compartment, base, zero = notes.compartment[k], load(chain.base, 0), splat(0.0)
+    for i in range(structure.size):
+        store(notes.after, i, load(chain.state, i))
     time = choose(due & (guess >= low) & (guess <= high), guess, choose(due, (low + high) * 0.5, zero))
     end, amount = choose(due, high, zero), zero
     for _ in range(_MOST):
         for i in range(structure.size):
-            store(chain.state, i, load(before, i))
+            store(chain.state, i, load(notes.before, i))
         measure(chain, time, zero)
         move(structure, chain)
         value, speed = load(chain.state, compartment), zero
         amount = choose(due, value, amount)  # where others of the group go on, this one has its last
         if of_slope:
             for i in range(structure.size):
-                store(slopes, i, slope_of(structure, chain, chain.state, i))
-            value = load(slopes, compartment)
-            speed = slope_of(structure, chain, slopes, compartment) / base
+                store(notes.slopes, i, slope_of(structure, chain, chain.state, i))
+            value = load(notes.slopes, compartment)
+            speed = slope_of(structure, chain, notes.slopes, compartment) / base
         else:
             speed = slope_of(structure, chain, chain.state, compartment) / base
         value = value - target
@@ -60,4 +61,6 @@ def find(structure, chain, before, slopes, compartment, of_slope, due, low, high
         due = due & ~near
         if not bits(due):
             break
+    for i in range(structure.size):
+        store(chain.state, i, load(notes.after, i))
     return larger(time, zero), amount

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pkmodel.core.jit import kernel
+from pkmodel.core.jit import kernel, piece
 
 _LOW_EXPONENT, _HIGH_EXPONENT = -14, 18
 _SHIFT = 45
@@ -20,7 +20,7 @@ BINS = _SPAN + 2
 RELATIVE_ERROR = 2.0**-8
 
 
-@kernel
+@piece
 def bin_of(level):
     """The bin of a level of at least 0."""
     key = (np.float64(level).view(np.int64) >> _SHIFT) - _BASE + 1

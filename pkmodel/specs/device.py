@@ -13,6 +13,8 @@ from pkmodel.specs import fields, shapes
 from pkmodel.specs.loading import Spec
 from pkmodel.units import Quantity
 
+#: What one spray of an atomiser is taken to be where a protocol does not say (assumed: of metered nasal pumps).
+USUAL_SPRAY = "0.1 mL"
 #: Slack for a volume that is a whole number of others but for the last bit.
 _WHOLE = 1e-9
 
@@ -55,12 +57,13 @@ class Atomiser(Spec):
     """A syringe with an atomiser: a dose is a whole number of sprays, in one nostril and the other by turns.
 
     ``max_per_nostril`` is the most that a nostril gets in a session. What is above ``absorbed`` in a nostril runs down
-    the throat (0.2 to 0.3 mL are absorbed; secondary). ``dead_space`` is drawn up once a session, and lost.
+    the throat (0.2 to 0.3 mL are absorbed; secondary). ``dead_space`` is drawn up once a session, and lost. A ``spray``
+    is :data:`USUAL_SPRAY` where it is not given.
     """
 
     concentration: fields.Concentration
     max_per_nostril: fields.Volume
-    spray: fields.Volume
+    spray: fields.Volume = Field(default_factory=lambda: units.as_kind(USUAL_SPRAY, "volume"))
     dead_space: fields.Volume | None = None
     every: fields.Duration | None = None
     absorbed: fields.Volume | None = None
@@ -69,12 +72,17 @@ class Atomiser(Spec):
     @model_validator(mode="after")
     def _possible(self) -> Atomiser:
         if self.spray.value > self.max_per_nostril.value * (1 + _WHOLE):
-            found = f"a spray of {self.spray.text} into at most {self.max_per_nostril.text}"
+            found = f"a spray of {self.spray_text} into at most {self.max_per_nostril.text}"
             raise InputError(Problem(found, "a spray that a nostril can take", path="spray"))
         if self.most_sprays > 1000:
-            found = f"a spray of {self.spray.text} of {self.max_per_nostril.text}"
+            found = f"a spray of {self.spray_text} of {self.max_per_nostril.text}"
             raise InputError(Problem(found, "at most 500 sprays to a nostril", path="spray"))
         return self
+
+    @property
+    def spray_text(self) -> str:
+        """What one spray is, and whether that is assumed."""
+        return self.spray.text if "spray" in self.model_fields_set else f"{self.spray.text} (assumed)"
 
     @property
     def per_spray(self) -> float:

@@ -14,6 +14,7 @@ from pkmodel.specs.library import (
     load_population,
     load_protocol,
     load_reference,
+    load_rule,
     load_scenario,
 )
 from pkmodel.specs.loading import Source
@@ -30,6 +31,7 @@ _SIGNS = {
     "populations": ("sex",),
     "references": ("settings", "not_compared"),
     "effects": ("on",),
+    "rules": ("metric",),
 }
 
 
@@ -67,6 +69,7 @@ def examine_file(path: Path) -> tuple[str, list[Problem]]:
         "populations": load_population,
         "scenarios": load_scenario,
         "references": load_reference,
+        "rules": load_rule,
     }
     loaded = loaders[kind](path)
     if isinstance(loaded, ModelSpec):

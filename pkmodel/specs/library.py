@@ -34,6 +34,7 @@ KINDS: dict[str, type[Spec]] = {
     "populations": PopulationSpec,
     "scenarios": ScenarioSpec,
     "references": ReferenceSpec,
+    "rules": Rule,
 }
 
 
@@ -55,6 +56,11 @@ def load_protocol(source: Source) -> ProtocolSpec:
 def load_population(source: Source) -> PopulationSpec:
     """A population by name, path or mapping. Raises InputError with every mistake of the file."""
     return loading.load("populations", source, PopulationSpec)[0]
+
+
+def load_rule(source: Source) -> Rule:
+    """A monitoring rule by name, path or mapping. Raises InputError with every mistake of the file."""
+    return loading.load("rules", source, Rule)[0]
 
 
 def load_reference(source: Source) -> ReferenceSpec:
@@ -129,7 +135,7 @@ class Scenario:
         changed = replace(
             self, arms=tuple(arms), inputs=inputs, overridden=tuple(names), unused=(*self.unused, *unused)
         )
-        if problems := problems or _cross_checks(changed):
+        if problems := problems or cross_checks(changed):
             raise InputError([problem.at(where="--model") for problem in problems])
         return changed
 
@@ -182,6 +188,10 @@ def load_scenario(source: Source) -> Scenario:
             if model is not None
         ]
 
+    if not problems:
+        for named in document.tree.get("rules") or ():
+            if isinstance(named, str):
+                inputs[f"rule {named}"] = Loaded(named, loading.document_of("rules", named))
     population = fetch("populations", spec.population, PopulationSpec, ("population",))
     shared: list[ModelSpec | None] = []
     if spec.model is not None:
@@ -216,7 +226,7 @@ def load_scenario(source: Source) -> Scenario:
             [item.at(where=document.name, line=document.line(loading.parts(item.path))) for item in error.problems]
         ) from None
     scenario = Scenario(scenario_id, spec, tuple(arms), population, inputs, attached)
-    if problems := problems or _cross_checks(scenario):
+    if problems := problems or cross_checks(scenario):
         raise InputError(
             [item.at(where=document.name, line=document.line(loading.parts(item.path))) for item in problems]
         )
@@ -269,7 +279,7 @@ def given_drug(protocol: ProtocolSpec, model: ModelSpec, mode: DrugMode) -> fiel
     return "esketamine" if mode == "match" and protocol.drugs == ["esketamine"] else model.drug
 
 
-def _cross_checks(scenario: Scenario) -> list[Problem]:
+def cross_checks(scenario: Scenario) -> list[Problem]:
     """What only shows once arms, models and rules are together."""
     problems: list[Problem] = []
     if scenario.spec.variability.parameter_uncertainty:

@@ -32,7 +32,7 @@ class Spec(BaseModel):
 
 @cache
 def library(kind: str) -> dict[str, Path]:
-    """The shipped files of a kind (``models``, ``effects``, ``protocols``, ``populations``, ``scenarios``) by name.
+    """The shipped files of a kind by name: models, effects, protocols, populations, scenarios, rules.
 
     In a wheel all of them lie in the package; in a checkout (an editable install) the protocols and
     scenarios stand beside it.

@@ -174,6 +174,7 @@ class ProtocolSpec(_Defaults):
         return self
 
     _only: str | None = PrivateAttr(None)
+    _plan: tuple[PlannedSession, ...] | None = PrivateAttr(None)
 
     @property
     def decides(self) -> bool:
@@ -186,6 +187,11 @@ class ProtocolSpec(_Defaults):
 
     def plan(self) -> list[PlannedSession]:
         """Every session of the course in order, with the phase's settings over the protocol's."""
+        if self._plan is None:
+            self._plan = tuple(self._planned())
+        return list(self._plan)
+
+    def _planned(self) -> list[PlannedSession]:
         planned: list[PlannedSession] = []
         for number, phase in enumerate(self.phases):
             start = planned[-1].start + phase.after.value if phase.after is not None and planned else 0.0
@@ -222,7 +228,7 @@ class ProtocolSpec(_Defaults):
     def of_drug(self, drug: str) -> ProtocolSpec:
         """The sessions of one drug, at their times in the whole course, as a course of their own."""
         part = self.model_copy()
-        part._only = drug
+        part._only, part._plan = drug, None
         return part
 
     @property

@@ -12,7 +12,7 @@ from pkmodel import units
 from pkmodel.errors import InputError, Problem, nearest, one_of, shown, unknown_name
 from pkmodel.specs import fields, mark, shapes
 from pkmodel.specs.effect_file import ANALYTES
-from pkmodel.specs.loading import Spec
+from pkmodel.specs.loading import Spec, load
 from pkmodel.specs.mark import Mark
 from pkmodel.specs.variability import VariabilitySwitch
 from pkmodel.units import Quantity
@@ -211,6 +211,8 @@ class Rule(Spec):
     at_least: fields.AnyQuantity | None = None
     share: fields.Share = Field(alias="in")
     title: str | None = None
+    severity: Literal["info", "minor", "major", "critical"] | None = None
+    """How much it matters that the rule is broken; it changes no verdict."""
     sampling: fields.Sampling | None = None
     """The site of the samples that the limit was taken from, where it is known."""
     source: Annotated[fields.Citation | None, BeforeValidator(fields.text_as_citation)] = None
@@ -341,6 +343,12 @@ class Compare(Spec):
     window: WindowField = _NAMED["worst session"]
 
 
+@shapes.short_form({"type": "string", "description": "the name of a shipped rule, or the path of its file"})
+def _named_rule(value: object) -> object:
+    """The rule of a file, where a scenario names one."""
+    return load("rules", value, Rule)[0] if isinstance(value, str) else value
+
+
 class ScenarioSpec(Spec):
     """A scenario file, checked as far as it can be without its protocols, models and population."""
 
@@ -356,7 +364,7 @@ class ScenarioSpec(Spec):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     variability: VariabilitySwitch = VariabilitySwitch()
     observe: Observe
-    rules: list[Rule] = []
+    rules: list[Annotated[Rule, BeforeValidator(_named_rule)]] = []
     compare: Compare | None = None
     marks: list[Mark] = []
     source: Annotated[fields.Citation | None, BeforeValidator(fields.text_as_citation)] = None

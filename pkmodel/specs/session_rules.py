@@ -164,5 +164,5 @@ def _atomiser(planned: PlannedSession) -> Iterator[Problem]:
             found = f"{dose.text}, less than half a spray of {atomiser.per_spray:.4g} mg"
             yield Problem(found, "a dose of at least one spray", f"{planned.place}.dose")
         elif round(sprays) > atomiser.most_sprays and limits.max_per_kg is None:
-            found = f"{dose.text}, {round(sprays)} sprays of {atomiser.spray.text}"
+            found = f"{dose.text}, {round(sprays)} sprays of {atomiser.spray_text}"
             yield Problem(found, atomiser.too_much(given), f"{planned.place}.dose")

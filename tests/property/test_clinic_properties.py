@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import pkmodel as pk
-from pkmodel import clinic, engine
+from pkmodel import engine, ward
 from pkmodel.core.kinds import JUMP, RATE_ON
 from pkmodel.ledger import GIVEN, Ledger
 from pkmodel.population import sample_covariates, sample_effects
@@ -141,7 +141,7 @@ def test_a_ledger_replays_to_the_last_bit(case: tuple[str, dict[str, Any]]) -> N
     found = treat(model, who, pk.load_protocol(protocol), 1.0, keep=True)
     ledger = found.ledger
     assert ledger is not None
-    states = clinic.replay(ledger, [found.network] * 3)
+    states = ward.replay(ledger, [found.network] * 3)
     assert len(states) == len(ledger.states) == len(ledger.stops) >= 3
     for mine, theirs in zip(states, ledger.states, strict=True):
         assert np.isfinite(mine).all()

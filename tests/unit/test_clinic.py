@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 import pkmodel as pk
-from pkmodel import clinic, engine, network, schedule, study
+from pkmodel import engine, network, schedule, study, ward
 from pkmodel.errors import InputError
 from pkmodel.ledger import ENDED, GIVEN, MISSED, SKIPPED, Ledger
 from pkmodel.population import Patient, Population, sample_covariates, sample_effects, sample_occasions
@@ -573,6 +573,6 @@ def test_the_table_of_a_ledger_is_complete() -> None:
     acted = table[table["action"] == "stop"]
     assert len(acted) == 5 and (acted["value"] > 200).all() and (acted["number"] == 3).all()
     assert len(table[table["row"] == "during"]) == 15
-    states = clinic.replay(book(found), [found.network] * 5)
+    states = ward.replay(book(found), [found.network] * 5)
     for mine, theirs in zip(states, book(found).states, strict=True):
         np.testing.assert_array_equal(mine, theirs)

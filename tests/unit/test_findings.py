@@ -12,6 +12,32 @@ from pkmodel.findings import Span
 from pkmodel.specs.scenario import Window
 
 
+@pytest.mark.parametrize("n", [1, 2, 10, 1000])
+def test_clopper_pearson_is_scipys(n: int) -> None:
+    """The interval that scipy gives by another route, to the last digits of the quantile function."""
+    for met in {0, 1, n // 3, n // 2, n - 1, n}:
+        expected = stats.binomtest(met, n).proportion_ci(0.95, "exact")
+        assert findings.clopper_pearson(met, n) == pytest.approx((expected.low, expected.high), rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.9, 0.95, 0.99])
+def test_coverage_is_that_of_the_enumerated_binomial(share: float) -> None:
+    """Over every outcome of 200 patients: the exact interval holds the share at least in 95 %, Wilson's near 95 %.
+
+    4,000 simulated studies agree with the enumeration within three standard errors. Wilson's coverage dips, for n = 200
+    and shares like these never below 93 % (Brown, Cai and DasGupta, Stat Sci 2001;16:101-133, figure 5).
+    """
+    n, rng = 200, np.random.default_rng(5)
+    weights = stats.binom.pmf(np.arange(n + 1), n, share)
+    drawn = rng.binomial(n, share, 4000)
+    for method, least in ((findings.clopper_pearson, 0.95), (findings.wilson, 0.93)):
+        ends = [method(met, n) for met in range(n + 1)]
+        holds = np.array([low <= share <= high for low, high in ends])
+        covered = float(weights[holds].sum())
+        assert least <= covered <= 1.0
+        assert abs(holds[drawn].mean() - covered) <= 3 * (covered * (1 - covered) / drawn.size) ** 0.5 + 1e-12
+
+
 @pytest.mark.parametrize("n", [1, 2, 7, 40, 1000, 1_000_003])
 def test_wilson_is_scipys(n: int) -> None:
     """Equal to scipy's at every share, to the rounding of a dozen operations."""

@@ -43,7 +43,7 @@ def test_files(folder: Path) -> None:
 def test_tables_are_as_promised(folder: Path) -> None:
     """Columns in the order of the contract; verdicts from three words; nothing missing."""
     columns = ["rule", "arm", "model", "metric", "output", "window", "limit", "unit", "n", "n_met", "share"]
-    columns += ["low", "high", "required", "verdict"]
+    columns += ["low", "high", "required", "verdict", "exact_low", "exact_high", "severity"]
     table = pd.read_csv(folder / "findings.csv")
     assert list(table.columns) == columns
     assert not table.isna().any().any()

@@ -86,7 +86,18 @@ def _rule() -> Rule:
 
 def _finding(model: str, verdict: Verdict, share: float = 0.5) -> Finding:
     where = ("r", "arm", model, "peak", "ketamine", "worst session", 10.0, "ng/mL")
-    return Finding(*where, n=10, n_met=5, share=share, low=0.2, high=0.8, required=0.9, verdict=verdict)
+    return Finding(
+        *where,
+        n=10,
+        n_met=5,
+        share=share,
+        low=0.2,
+        high=0.8,
+        required=0.9,
+        verdict=verdict,
+        exact_low=0.1,
+        exact_high=0.9,
+    )
 
 
 @pytest.mark.parametrize(
