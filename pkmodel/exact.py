@@ -188,12 +188,17 @@ class _Run:
         """The same run, apart for patients whose events have the same times."""
         if self.events.time.shape[1] == 1:
             return [self]
-        found = []
-        for who, own in _of_like_times(self.events):
-            flags = np.zeros(self.rates.shape[0], dtype=bool)
-            flags[who] = True
-            found.append(replace(self.only(flags), events=own))
-        return found
+        return [
+            replace(
+                self,
+                rates=self.rates[who],
+                start=None if self.start is None else self.start[who],
+                events=own,
+                time=self.time if self.time.ndim == 1 else self.time[:, who],
+                scale=self.scale[:, who],
+            )
+            for who, own in _of_like_times(self.events)
+        ]
 
     def arguments(self) -> tuple[Any, ...]:
         """What the general kernel takes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,9 @@ class Network:
     values: Mapping[str, Floats]
     effects: Mapping[str, Readout]
     dynamics: Dynamics | None = None
+    _known: dict[tuple[int, int], tuple[Expression, Floats]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def size(self) -> int:
@@ -63,9 +66,15 @@ class Network:
     ) -> Floats:
         """A formula for every patient (n,); refused where it is not between 0 (``above``: over 0) and ``high``.
 
-        One that changes with time is evaluated as it is before the first dose.
+        One that changes with time is evaluated as it is before the first dose. The answer is kept, because every dose
+        of a course asks for the same; it cannot be written to.
         """
-        result = self._evaluated(expression, path, device)
+        key = (id(expression), device)
+        if key not in self._known:
+            values = self._evaluated(expression, path, device)
+            values.flags.writeable = False
+            self._known[key] = (expression, values)
+        _, result = self._known[key]
         good = np.isfinite(result) & (result >= 0) & (result <= high)
         bad = ~(good & (result > 0) if above else good)
         if bad.any():

@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import Command
 
 import pkmodel as pk
 from pkmodel import blocks, cluster, joined, kept_inputs, merging, report, run_folder, study
 from pkmodel.specs.library import Scenario
 
+Command = Callable[..., Any]
 BLOCK, N = 64, 300
 #: What must not depend on how a run is split.
 FILES = ("findings.csv", "comparison.csv", "metrics.parquet", "patients.parquet", "bands.parquet", "findings.json")
