@@ -29,6 +29,7 @@ from pkmodel.cli.options import (
     patient_of,
 )
 from pkmodel.cli.schema import schema
+from pkmodel.cli.sensitivity import sensitivity
 from pkmodel.cli.verify import verify
 from pkmodel.console import NOT_FOR_CARE
 from pkmodel.errors import InputError, Problem
@@ -53,6 +54,7 @@ app.add_typer(library.populations, name="populations")
 app.command()(verify)
 app.command()(compare)
 app.command()(design)
+app.command()(sensitivity)
 app.command()(schema)
 app.command()(large.merge)
 app.command()(large.replay)

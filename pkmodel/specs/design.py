@@ -17,7 +17,8 @@ from pkmodel.specs import defaults, loading
 from pkmodel.specs.library import Arm, Loaded, Scenario, load_population, load_protocol, load_scenario
 from pkmodel.specs.loading import parts
 from pkmodel.specs.protocol import ProtocolSpec
-from pkmodel.specs.scenario import Rule
+from pkmodel.specs.rule_checks import refusal
+from pkmodel.specs.scenario import WITH_THRESHOLD, Rule, metric_name
 from pkmodel.specs.yaml_tree import Document, Place, dotted
 from pkmodel.units import Quantity, Unit, parse
 
@@ -344,3 +345,39 @@ def _ends(place: Place, tail: Place) -> bool:
 
 def _short(path: str) -> str:
     return path.rpartition(".")[2]
+
+
+def explored(
+    source: str,
+    metric: str | None,
+    rule: str | None,
+    *,
+    arm: str | None = None,
+    model: str | None = None,
+    population: str | None = None,
+) -> tuple[Scenario, str]:
+    """The scenario whose metric, or the failure of whose rule, is explored for what drives it; and that metric.
+
+    Raises InputError where a name is wrong, or a metric needs a threshold or moment that only a rule can give it.
+    """
+    if metric is not None and rule is not None:
+        raise InputError(Problem("a metric and a rule", "one of them", where="--metric"))
+    if rule is not None:
+        scenario, _ = _scenario(source, [rule], arm=arm, model=model, population=population)
+        return scenario, scenario.spec.rules[0].metric
+    try:
+        name = metric_name(metric or "peak")
+    except InputError as error:
+        raise InputError([item.at(where="--metric") for item in error.problems]) from None
+    if name in (*WITH_THRESHOLD, "level_at"):
+        raise InputError(Problem(name, f"--rule, with a rule that gives {name} its threshold or moment", "--metric"))
+    found, tree, _ = subject(source, arm=arm, model=model, population=population)
+    compare = {"reference": next(iter(tree.get("arms", {"": None}))), "metrics": [name]}
+    if found is None:
+        found = replace(load_scenario({**tree, "compare": compare}), id="sensitivity")
+    spec = found.spec.model_copy(update={"rules": [], "compare": None, "marks": []})
+    found = replace(found, spec=_coarse(spec))
+    (chosen,) = found.arms[0].models
+    if (refused := refusal(chosen, chosen.observable("parent"), name)) is not None:
+        raise InputError(refused.at(where="--metric", path=""))
+    return found, name
