@@ -146,7 +146,7 @@ class Outcome:
             last = looks[-1]
             ends = f"{100 * last.n_met / last.n:.2f} % ({100 * last.low:.2f}-{100 * last.high:.2f})"
             lines.append(f"{', '.join(key)}: {ends}, {verdicts[key]}")
-        lines.append(f"The interval is a {METHOD}. Those of other rules are of a fixed number of patients")
+        lines.append(f"The interval is a {METHOD}. Those of other rules do not allow for the looking")
         return lines
 
 

@@ -107,7 +107,13 @@ class Sensitivity:
 
 
 def groups_of(spec: PopulationSpec, model: ModelSpec) -> list[Group]:
-    """The inputs that vary, those that belong together as one."""
+    """The inputs that vary, those that belong together as one.
+
+    Raises InputError for a mixture and for people of a table, whose covariates have no distribution of their own.
+    """
+    if spec.parts or spec.table is not None:
+        what = "a mixture" if spec.parts else "a table of people"
+        raise InputError(Problem(f"{what}: {spec.title}", "a population of stated distributions", "population"))
     covariance = np.asarray(spec.copula_factor()) @ np.asarray(spec.copula_factor()).T
     joined = {
         frozenset((a, b))
@@ -116,7 +122,8 @@ def groups_of(spec: PopulationSpec, model: ModelSpec) -> list[Group]:
         if i != j and covariance[i, j]
     }
     joined |= {frozenset((name, "female")) for name in CORRELATED if getattr(spec, name).by_sex is not None}
-    covariates = _together(("female", *CORRELATED, "ancestry", "severity"), joined)
+    history = ("ancestry", "severity", "cyp2b6_activity", "hepatic_impairment")
+    covariates = _together(("female", *CORRELATED, *history), joined)
     found = [Group(", ".join("sex" if name == "female" else name for name in names), names) for names in covariates]
     block = model.variability.between_subject
     drawn, lower = factor(block)
