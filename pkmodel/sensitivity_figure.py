@@ -36,6 +36,7 @@ def figure(found: Sensitivity) -> Figure:
     box = ax.get_position()
     ax.set_position((0.24, box.y0, box.x1 - 0.24, box.height))
     factor = 100.0 if found.method == "sobol" else 1.0
+    most = factor * max(row.total for row in found.rows)
     for place, row in enumerate(reversed(found.rows)):
         colour = COLOURS[0] if row.kind == "covariate" else COLOURS[1]
         ax.barh(place, factor * row.total, color=pale(colour), height=0.62)
@@ -43,7 +44,7 @@ def figure(found: Sensitivity) -> Figure:
             ax.barh(place, factor * max(row.first, 0.0), color=colour, height=0.62)
         ax.plot([factor * row.total_low, factor * row.total_high], [place, place], color=INK, linewidth=1.5)
         ax.annotate(
-            f"{factor * row.total:.3g}",
+            _label(factor * row.total, most),
             (factor * max(row.total_high, 0.0), place),
             xytext=(5, 0),
             textcoords="offset points",
@@ -67,3 +68,8 @@ def figure(found: Sensitivity) -> Figure:
                 handles.append(Patch(color=pale(colour), label=kind))
     ax.legend(handles=handles, loc="lower right", fontsize=9.5, frameon=False)
     return page
+
+
+def _label(value: float, most: float) -> str:
+    """A number of a bar; one that is nothing beside the largest is 0, whatever rounding has left of it."""
+    return f"{value:.3g}" if value > 1e-9 * most else "0"

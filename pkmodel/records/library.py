@@ -29,7 +29,7 @@ Ints = NDArray[np.int64]
 
 _SHARES = ("cyp2b6_activity", "hepatic_impairment")
 #: What each column of a covariate may hold; weights in kg, ages in y, heights in cm.
-COVARIATES = (*PLAUSIBLE, "sex", "ancestry", *_SHARES)
+COVARIATES = (*PLAUSIBLE, "sex", "ancestry")
 #: Other names of covariates, refused where the covariate itself is missing.
 OTHER_NAMES = {
     "weight": ("wt", "bwt", "bw", "body_weight", "weight_kg"),
@@ -143,12 +143,12 @@ def _loss(net: Network) -> Floats:
 def _covariates(table: Table) -> dict[str, Floats]:
     """The covariates that the table has, (n,) each, and those that every patient has where it does not say."""
     found: dict[str, Floats] = {}
-    for name in (*PLAUSIBLE, *_SHARES):
+    for name in PLAUSIBLE:
         if table.has(name):
             values = table.numbers(name)
             table.refuse(np.isnan(values), name, values, f"the {name} in every row")
-            low, high = PLAUSIBLE.get(name, (0.0, 1.0))
-            expected = f"{name} of {PLAUSIBLE_TEXT[name]}" if name in PLAUSIBLE else "a number from 0 to 1"
+            low, high = PLAUSIBLE[name]
+            expected = "a number from 0 to 1" if name in _SHARES else f"{name} of {PLAUSIBLE_TEXT[name]}"
             wrong = (values < low) | (values > high)
             table.refuse(wrong, name, values, expected)
             found[name] = values

@@ -341,7 +341,12 @@ class PopulationSpec(Spec):
             item = getattr(self, name)
             if item is not None and item.evidence in UNPUBLISHED:
                 found.append(f"{name} of patients: {item.evidence}" + (f" ({item.origin})" if item.origin else ""))
-        found += [note for note in self.notes if note.lower().startswith(tuple(UNPUBLISHED))]
+        for note in self.notes:
+            grade, _, what = note.partition(":")
+            if what and grade.lower() in UNPUBLISHED:
+                found.append(f"population ({self.title}): {what.strip().rstrip('.')} ({grade.lower()})")
+            elif note.lower().startswith(tuple(UNPUBLISHED)):
+                found.append(f"population ({self.title}): {note.rstrip('.')}")
         return list(dict.fromkeys(found))
 
     @property

@@ -329,7 +329,7 @@ def test_printed_page(command: Command, tmp_path: Path, monkeypatch: pytest.Monk
         (("--discharge", "metabolite below 70 ng/mL"), ("--discharge", "an output of ketamine_clements1981")),
         (("--effect", "dissociaton"), ("--effect", "nearest dissociation_olofsen2022")),
         (("--reference", "nasal"), ("--reference", "an arm")),
-        (("--population", "adults"), ("--population", "nearest adults_trials")),
+        (("--population", "adults"), ("--population", "nearest adults_")),
         (("--n", "0"), ("--n", "found 0")),
         (("--seed", "-1"), ("--seed", "found -1")),
         (("--jobs", "0"), ("jobs", "found 0")),

@@ -63,7 +63,7 @@ def test_the_peak_is_all_volume(tmp_path: Path) -> None:
 
 
 def test_an_area_is_mostly_clearance(tmp_path: Path) -> None:
-    """AUC of a day, dose / CL x (1 - exp(-24 CL / V)): totals within twice their half-widths of those of the formula."""
+    """AUC of a day, dose / CL x (1 - exp(-24 CL / V)): totals within twice their half-widths of the formula's."""
     found = sensitivity.run(scenario(tmp_path), metric="auc")
     sigma, rng = np.log1p(0.3**2) ** 0.5, np.random.default_rng(1)
     volume, clearance, other_volume, other = np.exp(sigma * rng.standard_normal((4, 400_000)))
