@@ -37,6 +37,10 @@ Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 
+#: Hours within which a check at the end of an infusion is after it: sums of times differ in their last digit.
+_TIE = 1e-9
+
+
 @dataclass(frozen=True)
 class Realised:
     """A course as it was given, and the ledger of how it came to that."""
@@ -89,13 +93,14 @@ def realise(
         if index and planned.phase != plan[index - 1].phase:
             course.lag = np.zeros(size, dtype=np.int64)
         nominal = planned.start + course.shift
+        made_up = np.zeros(size, dtype=bool)
         missed, late = _adherence(protocol.adherence, index + 1, net.population.first, size)
         if protocol.adherence is not None:
             if protocol.adherence.after_late == "shift":
                 course.shift = course.shift + late
             if protocol.adherence.after_missed.make_up is not None:
                 late = np.where(missed, protocol.adherence.after_missed.make_up.value, late)
-                missed = np.zeros(size, dtype=bool)
+                missed, made_up = made_up, missed
         due = np.maximum(nominal + late, ended)
         before = max(index - 1, 0)
         ward.advance(np.ones(size, dtype=bool), due, before)
@@ -119,11 +124,11 @@ def realise(
         begun = ward.state
         _during(clinic, judge, ward, course, index, programme, given)
         before_it = before_it.add(programme.labelled()) if before_it is not None else None
-        entries.append(Entry(due, start, status, np.where(given, session.asked, 0.0), programme))
+        entries.append(Entry(nominal, start, status, np.where(given, session.asked, 0.0), programme, late, made_up))
         ended = np.maximum(start, programme.end())
         if index + 1 < len(plan):
             gap = plan[index + 1].start - planned.start
-            course.shift = course.shift + ((gap * course.stretch + course.extra) - gap)
+            course.shift = course.shift + (course.interval(gap) - gap)
             if protocol.adherence is not None:
                 _after_missed(protocol.adherence, course, missed, plan, index)
             _between(clinic, judge, ward, course, plan, index, given & course.alive, begun, start)
@@ -183,7 +188,12 @@ def _before(
         number += 1
         if number > 1:
             ward.advance(waiting, time, max(index - 1, 0))
-        fired = judge.at_check(rules, "before", index + 1, number, ward, waiting)
+
+        def spent(place: int) -> Flags:
+            """Who has been held, or put off, as often as may be."""
+            return used[place] >= rules[place].then.at_most
+
+        fired = judge.at_check(rules, "before", index + 1, number, ward, waiting, spent=spent)
         waiting = np.zeros(due.size, dtype=bool)
         for place, rule in enumerate(rules):
             whom, then = fired == place, rule.then
@@ -216,16 +226,23 @@ def _during(
     while True:
         number += 1
         now = programme.start + number * checks.every.value
-        active = given & (programme.end() > now)
+        active = given & (programme.end() > now + _TIE)
         if not active.any():
             return
         ward.advance(active, now, index)
 
-        def can(place: int, active: Flags = active, now: Floats = now) -> Flags:
-            """A pump that stands still is not stopped once more."""
-            return active & programme.running(now) if checks.rules[place].then.pause is not None else active
+        def spent(place: int) -> Flags:
+            """Who has been paused as often as may be."""
+            return (checks.rules[place].then.pause is not None) & (used[place] >= checks.rules[place].then.at_most)
 
-        fired = judge.at_check(checks.rules, "during", index + 1, number, ward, active, can)
+        def can(place: int, active: Flags = active, now: Floats = now) -> Flags:
+            """A pump that stands still is not paused once more; a pause that is spent leaves it to the other rules."""
+            then = checks.rules[place].then
+            if then.pause is None:
+                return active
+            return active & programme.running(now) & (~spent(place) | (then.otherwise == "stop"))
+
+        fired = judge.at_check(checks.rules, "during", index + 1, number, ward, active, can, spent)
         for place, rule in enumerate(checks.rules):
             whom, then = fired == place, rule.then
             if not whom.any():
@@ -238,7 +255,7 @@ def _during(
                 again = whom & (used[place] < then.at_most)
                 used[place] = used[place] + again
                 programme.pause(again, now, then.pause.value)
-                stop = whom & ~again if then.otherwise == "stop" else np.zeros_like(whom)
+                stop = whom & ~again
             programme.stop(stop, now)
             if then.do == "end_course":
                 course.alive = course.alive & ~whom

@@ -96,6 +96,10 @@ class Comparison:
                 f"differences across analytes: parent is {base} in {self.request.reference}, another in "
                 f"{', '.join(others)}; a level, an area or a time above of one says nothing of the other by itself",
             )
+        for case in self.study.cases:
+            if len(case.arm.protocol.routes) > 1:
+                routes = " and ".join(case.arm.protocol.routes)
+                said.append(f"{case.arm.name} goes by {routes}: its accumulation is one of bioavailability as well")
         lengths = {len(case.arm.protocol.plan()) for case in self.study.cases}
         if len(lengths) > 1:
             said.append("courses differ in their number of sessions: totals of a course do so for that reason alone")
@@ -132,6 +136,7 @@ def run(
 def _collect(request: Request, case: Case, found: study.CaseChunk, into: Collected) -> None:
     """What the patients of a chunk have in one arm."""
     assert found.taken is not None
+    given = found.taken.given > 0.0
     sessions: dict[metrics.Request, list[MetricValues]] = {}
     for item in found.metrics:
         sessions.setdefault(item.request, []).append(item)
@@ -145,13 +150,13 @@ def _collect(request: Request, case: Case, found: study.CaseChunk, into: Collect
         words += ["illustrative"] if case.model.illustrative(asked.output) else []
         for how, of in _TOGETHER[asked.metric]:
             measure = Measure(asked.metric, asked.output, ", ".join(words), of)
-            into.add(measure, over_sessions(values, how), parts[0].unit)
+            into.add(measure, over_sessions(values, how, given), parts[0].unit)
     plan = case.arm.protocol.plan()
     watched = np.array([_watched(planned.drug, planned.route) for planned in plan])
     hours = tally.clinic_hours(found.taken, watched, until)
     for how, of in _TOGETHER["time_until_below"]:
-        into.add(Measure("clinic_hours", of=of), over_sessions(hours, how), "h")
-    into.add(Measure("sessions"), (found.taken.given > 0.0).sum(axis=0).astype(np.float64), "")
+        into.add(Measure("clinic_hours", of=of), over_sessions(hours, how, given), "h")
+    into.add(Measure("sessions"), given.sum(axis=0).astype(np.float64), "")
     into.add(_GIVEN[0], found.taken.base, "mg")
     into.add(_GIVEN[1], found.taken.written, "mg")
     for name, measure in _SUPPLIES.items():

@@ -24,6 +24,8 @@ class Decisions:
 
     A dose is the planned one, ``lag`` steps behind and ``rung`` steps up the ladder, times ``factor``, plus ``added``.
     A session is due ``shift`` h later than planned; intervals are ``stretch`` times as long, and ``extra`` h longer.
+    The bounds of a rule that has acted hold from then on: a dose is not below ``floor`` nor above ``ceiling``, and an
+    interval not above ``longest``, unless that is what was planned.
     """
 
     alive: Flags
@@ -34,13 +36,20 @@ class Decisions:
     extra: Floats
     lag: Ints
     rung: Ints
+    floor: Floats
+    ceiling: Floats
+    longest: Floats
 
     @classmethod
     def begin(cls, size: int) -> Decisions:
         """Everything as planned."""
         zero, one = np.zeros(size), np.ones(size)
-        none = np.zeros(size, dtype=np.int64)
-        return cls(np.ones(size, dtype=bool), zero, one, zero, one, zero, none, none)
+        none, endless = np.zeros(size, dtype=np.int64), np.full(size, np.inf)
+        return cls(np.ones(size, dtype=bool), zero, one, zero, one, zero, none, none, -endless, endless, endless)
+
+    def interval(self, gap: float) -> Floats:
+        """The interval (n,) that was planned to be ``gap`` h, as decided."""
+        return np.minimum(gap * self.stretch + self.extra, np.maximum(gap, self.longest))
 
     def planned(self, plan: Sequence[PlannedSession], index: int, values: Mapping[str, Floats]) -> list[Floats]:
         """The dose of every part of a session (from 0) as planned, (n,) each, in base units."""
@@ -65,7 +74,9 @@ class Decisions:
                 rungs = np.array([rung.value for rung in ladder])
                 step = np.abs(rungs[:, None] - level).argmin(axis=0) + self.rung
                 level = np.where(self.rung != 0, rungs[np.clip(step, 0, rungs.size - 1)], level)
-            found.append(level * self.factor + self.added)
+            new = level * self.factor + self.added
+            new = np.maximum(new, np.minimum(level, self.floor))
+            found.append(np.maximum(np.minimum(new, np.maximum(level, self.ceiling)), 0.0))
         return found
 
 
@@ -91,18 +102,24 @@ def change(then: BetweenAction, course: Decisions, level: Floats, whom: Flags) -
     beyond = _bounded(then, level, new) - new
     course.factor = np.where(whom, course.factor * change.factor, course.factor)
     course.added = np.where(whom, course.added * change.factor + change.added + beyond, course.added)
+    if then.down_to is not None:
+        course.floor = np.where(whom, then.down_to.value, course.floor)
+    if then.up_to is not None:
+        course.ceiling = np.where(whom, then.up_to.value, course.ceiling)
 
 
 def stretch(then: BetweenAction, course: Decisions, gap: float, whom: Flags) -> None:
     """A longer interval for ``whom`` (n,) from the one that begins on, planned to be ``gap`` h."""
     change = then.interval
     assert change is not None
-    old = gap * course.stretch + course.extra
+    old = course.interval(gap)
     new = old * change.factor + change.added
     beyond = _bounded(then, old, new) - new
     course.stretch = np.where(whom, course.stretch * change.factor, course.stretch)
     course.extra = np.where(whom, course.extra * change.factor + change.added + beyond, course.extra)
     course.shift = np.where(whom, course.shift + (new + beyond - old), course.shift)
+    if then.up_to is not None:
+        course.longest = np.where(whom, then.up_to.value, course.longest)
 
 
 def step(by: int, course: Decisions, planned: Floats, ladder: Sequence[Quantity], whom: Flags) -> None:

@@ -41,14 +41,18 @@ class Judge:
         ward: Ward,
         whom: Flags,
         can: Callable[[int], Flags] | None = None,
+        spent: Callable[[int], Flags] | None = None,
     ) -> Ints:
-        """Which rule (n,) acts at a check in the patients ``whom`` (-1: none); ``can`` says in whom a rule may."""
+        """Which rule (n,) acts at a check in the patients ``whom`` (-1: none).
+
+        ``can`` says in whom a rule may, and ``spent`` in whom what it does ``otherwise`` is now done.
+        """
         moment = f"clinic, {stage} session {session}, check {number}"
 
         def value(sign: Condition) -> Floats:
             return self._level(sign, ward.state, moment)
 
-        return self._decide(rules, stage, session, number, ward.now, whom, value, can)
+        return self._decide(rules, stage, session, number, ward.now, whom, value, can, spent)
 
     def _level(self, sign: Condition, states: Floats, moment: str) -> Floats:
         """A level or an effect (n,) at states (n, s), in its unit."""
@@ -116,6 +120,7 @@ class Judge:
         whom: Flags,
         value: Callable[[Condition], Floats],
         can: Callable[[int], Flags] | None,
+        spent: Callable[[int], Flags] | None = None,
     ) -> Ints:
         model = self.net.model
         fired = np.full(whom.size, -1, dtype=np.int64)
@@ -138,9 +143,20 @@ class Judge:
             held = holds(rule.condition, seen, model.factor_of, model.observable)
             acts = whom & (fired < 0) & held
             fired = np.where(acts if can is None else acts & can(index), index, fired)
-        actions = tuple(str(rule.then) for rule in rules)
-        self.checks.append(Check(stage, session, number, time, whom, tuple(signs.values()), fired, actions))
+        actions = (*(str(rule.then) for rule in rules), *(_otherwise(rule) for rule in rules))
+        acted = fired
+        for index, word in enumerate(actions[len(rules) :]):
+            if spent is not None and word is not None:
+                acted = np.where((fired == index) & spent(index), fired + len(rules), acted)
+        self.checks.append(Check(stage, session, number, time, whom, tuple(signs.values()), acted, actions))
         return fired
+
+
+def _otherwise(rule: ClinicRule) -> str | None:
+    """What a rule does when it has waited as often as it may; None where it does not wait."""
+    then = rule.then
+    waits = any(getattr(then, name, None) is not None for name in ("hold", "delay", "pause"))
+    return f"{then.otherwise.replace('_', ' ')}, after {then.at_most} times" if waits else None  # type: ignore[attr-defined]
 
 
 def holds(

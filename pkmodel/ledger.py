@@ -81,7 +81,8 @@ class Sign:
 class Check:
     """One look at the patients ``whom`` (n,), at ``time`` (n,) h: the signs seen, and the rule that acted (-1: none).
 
-    ``actions`` are the rules' actions, as they are written.
+    ``actions`` are the rules' actions, as they are written, then what each does when it has waited as often as it may
+    (None where it does not wait); ``fired`` is a place among them.
     """
 
     stage: Stage
@@ -91,18 +92,28 @@ class Check:
     whom: Flags
     signs: tuple[Sign, ...]
     fired: Ints
-    actions: tuple[str, ...]
+    actions: tuple[str | None, ...]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A session: when it was due and when it began (n,) h, its ``status``, what was asked for (mg), and its runs."""
+    """A session: when it was due and when it began (n,) h, its ``status``, what was asked for (mg), and its runs.
+
+    ``late`` (n,) is by how much a patient came late, h, or made up later for a session that was missed (``made_up``).
+    """
 
     due: Floats
     start: Floats
     status: Ints
     asked: Floats
     programme: Programme
+    late: Floats
+    made_up: Flags
+
+    @property
+    def tardy(self) -> tuple[tuple[str, str, None], Ints]:
+        """Words for who came late and who made up for a missed session, and which of them (n,) is a patient's."""
+        return ("late", "made up for", None), np.where(self.late > 0.0, self.made_up.astype(np.int64), 2)
 
 
 @dataclass(frozen=True)
@@ -145,10 +156,16 @@ class Ledger:
         for number, entry in enumerate(self.entries, 1):
             for code, word in enumerate(STATUS):
                 found[number, "session", word] = int((entry.status == code).sum())
+            words, which = entry.tardy
+            for code, tardy in enumerate(words):
+                if tardy is not None and (count := int((which == code).sum())):
+                    found[number, "session", tardy] = count
         done: dict[tuple[int, str, str], Flags] = {}
         for check in self.checks:
             for place, action in enumerate(check.actions):
-                key = (check.session, check.stage, f"{place + 1}. {action}")
+                if action is None:
+                    continue
+                key = (check.session, check.stage, f"{place % (len(check.actions) // 2) + 1}. {action}")
                 whom = check.fired == place
                 done[key] = done[key] | whom if key in done else whom
         return found | {key: int(whom.sum()) for key, whom in done.items()}
@@ -157,15 +174,24 @@ class Ledger:
         """What was decided for one patient (a place in the block): every act, and every session that was not given."""
         found: list[dict[str, Any]] = []
         for number, entry in enumerate(self.entries, 1):
+            began = {"session": number, "time_h": float(entry.start[patient]), "stage": "session", "seen": None}
+            found += self._acts(number, patient, ("before",))
+            if (word := entry.tardy[0][entry.tardy[1][patient]]) is not None:
+                found.append({**began, "act": f"{word}, {entry.late[patient]:.4g} h after it was due"})
             if entry.status[patient] != GIVEN:
-                said = {"session": number, "time_h": float(entry.start[patient]), "stage": "session"}
-                found.append({**said, "seen": None, "act": STATUS[entry.status[patient]]})
-            for check in self.checks:
-                if check.session != number or not check.whom[patient] or check.fired[patient] < 0:
-                    continue
-                seen = ", ".join(sign.said(patient) for sign in check.signs)
-                said = {"session": number, "time_h": float(check.time[patient]), "stage": check.stage, "seen": seen}
-                found.append({**said, "act": check.actions[check.fired[patient]]})
+                found.append({**began, "act": STATUS[entry.status[patient]]})
+            found += self._acts(number, patient, ("during", "between"))
+        return found
+
+    def _acts(self, session: int, patient: int, stages: tuple[Stage, ...]) -> list[dict[str, Any]]:
+        """What rules did in one patient at some stages of a session, with what was seen."""
+        found: list[dict[str, Any]] = []
+        for check in self.checks:
+            if check.session != session or check.stage not in stages or check.fired[patient] < 0:
+                continue
+            seen = ", ".join(sign.said(patient) for sign in check.signs)
+            said = {"session": session, "time_h": float(check.time[patient]), "stage": check.stage, "seen": seen}
+            found.append({**said, "act": check.actions[check.fired[patient]]})
         return found
 
     def to_pandas(self) -> pd.DataFrame:
@@ -184,7 +210,12 @@ class Ledger:
         for number, entry in enumerate(self.entries, 1):
             yield from self._signs(number, "before")
             session: dict[str, Any] = {"session": number, "row": "session", "number": number}
-            session |= {"time_h": entry.start, "until_h": entry.programme.end(), "what": (STATUS, entry.status)}
+            session |= {
+                "time_h": entry.start,
+                "until_h": entry.programme.end(),
+                "what": (STATUS, entry.status),
+                "action": entry.tardy,
+            }
             yield np.arange(self.size), {**session, "value": entry.due, "unit": "h due", "mg": entry.programme.given()}
             runs = np.zeros(self.size, dtype=np.int64)
             for run in entry.programme.runs:

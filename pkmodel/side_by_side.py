@@ -174,8 +174,12 @@ class Collected:
 Side = Literal["highest", "lowest", "sum", "mean", "last"]
 
 
-def over_sessions(values: Floats, how: Side) -> Floats:
-    """What the sessions of a course have together (n,), of values (s, n); those of no NaN are none either."""
+def over_sessions(values: Floats, how: Side, given: NDArray[np.bool_]) -> Floats:
+    """What the sessions of a course have together (n,), of values (s, n); those of no NaN are none either.
+
+    ``given`` (s, n) says in which sessions a patient got something: a mean is over these, and the last is the last of
+    them (0 and the first where there is none).
+    """
     match how:
         case "highest":
             return values.max(axis=0)  # type: ignore[no-any-return]
@@ -184,6 +188,12 @@ def over_sessions(values: Floats, how: Side) -> Floats:
         case "sum":
             return values.sum(axis=0)  # type: ignore[no-any-return]
         case "mean":
-            return values.mean(axis=0)  # type: ignore[no-any-return]
+            number = given.sum(axis=0)
+            if number.min() == values.shape[0]:
+                return values.mean(axis=0)  # type: ignore[no-any-return]
+            mean: Floats = np.where(number > 0, values.sum(axis=0) / np.maximum(number, 1), 0.0)
+            return mean
         case "last":
-            return values[-1]  # type: ignore[no-any-return]
+            place = values.shape[0] - 1 - np.argmax(given[::-1], axis=0)
+            last: Floats = np.take_along_axis(values, np.where(given.any(axis=0), place, 0)[None], axis=0)[0]
+            return last

@@ -114,6 +114,9 @@ def model_for(protocol: ProtocolSpec, group: Group, *, arm: str) -> Choice:
         for choice in CHOICES:
             if choice.drug == drugs[0] and choice.group == group and choice.routes.issuperset(routes):
                 return choice
+    else:
+        expected = "a protocol of one drug: no model has both (an arm of a scenario may map drugs to models)"
+        raise InputError(Problem(f"a protocol of {' and '.join(drugs)}", expected, path=arm, where="compare"))
     found = f"{' and '.join(drugs)} by {' and '.join(routes)} in {group}, for which there is no default model"
     raise InputError(Problem(found, f"--model {arm}=MODEL", path=arm, where="compare"))
 
