@@ -31,17 +31,14 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = _run()
-    except KeyboardInterrupt as error:  # before or after the command itself, while modules are imported
-        code = _interrupted(error)
+    except KeyboardInterrupt:  # before or after the command itself, while modules are imported
+        code = _interrupted()
     raise SystemExit(code)
 
 
-def _interrupted(error: BaseException | None) -> int:
+def _interrupted(left: str = "interrupted; nothing was written") -> int:
     """Say what an interruption left; the answer is the exit code."""
-    from pkmodel.errors import Interrupted
-
-    kept = isinstance(error, Interrupted)
-    sys.stderr.write(f"{error if kept else 'interrupted; nothing was written'}\n")
+    sys.stderr.write(f"{left}\n")
     return 130
 
 
@@ -51,6 +48,7 @@ def _run() -> int:
 
     from pkmodel import console
     from pkmodel.cli.commands import app
+    from pkmodel.cli.running import Stopped
     from pkmodel.errors import InputError, PkmodelError
 
     # The class that click, or typer with a click of its own, raises for a wrong option.
@@ -58,6 +56,10 @@ def _run() -> int:
     code = 0
     try:
         code = app(standalone_mode=False) or 0
+        if code == 130:  # what some versions of typer make of Ctrl-C; others raise Abort
+            code = _interrupted()
+    except Stopped as error:
+        code = _interrupted(str(error))
     except InputError as error:
         for problem in error.problems:
             console.note(f"error: {problem}")
@@ -65,8 +67,8 @@ def _run() -> int:
     except PkmodelError as error:
         console.note(f"error: {error}")
         code = error.exit_code
-    except typer.Abort as error:
-        code = _interrupted(error.__cause__ or error.__context__)
+    except typer.Abort:
+        code = _interrupted()
     except usage_error as error:
         error.show()  # type: ignore[attr-defined]
         code = 2

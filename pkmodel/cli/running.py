@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pkmodel import console
-from pkmodel.errors import InputError, Problem
+from pkmodel.errors import InputError, Interrupted, Problem
 
 
 def out_path(text: str | None) -> Path | None:
@@ -21,6 +21,10 @@ def cores() -> int:
     """The cores that this process may use; more than eight only cost memory (a sketch for each)."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(available, 8)
+
+
+class Stopped(Exception):
+    """An interruption with what it left, in words: of one that it knows typer keeps the exit code alone."""
 
 
 class Progress:
@@ -45,5 +49,7 @@ class Progress:
         speed = self.bar.tasks[0].speed
         self.bar.update(self.task, completed=done, total=total, rate=f"{speed:,.0f}/s" if speed else "")
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         self.bar.stop()
+        if isinstance(error, Interrupted):
+            raise Stopped(str(error)) from None

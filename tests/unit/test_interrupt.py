@@ -81,3 +81,17 @@ def test_the_user_is_told_and_old_results_stay(tmp_path: Path, tree: dict[str, A
     assert {path.name for path in (tmp_path / "new" / "out").iterdir()} == {"findings.csv"} | kept
     assert (tmp_path / "new" / "out" / "findings.csv").read_text() == "old"
     assert "interrupted" in message
+
+
+def test_what_is_kept_is_said(command: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The words of a run that was interrupted reach standard error, whatever typer does with Ctrl-C."""
+    from pkmodel import report
+    from pkmodel.errors import Interrupted
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise Interrupted("interrupted; 2 of 5 blocks of patients are kept in here: --resume goes on")
+
+    monkeypatch.setattr(report, "run", interrupted)
+    outcome = command("run", "iv_taper_versus_flat", "--n", "10", "-o", str(tmp_path / "out"))
+    assert (outcome.code, outcome.out) == (130, "")
+    assert outcome.err == "interrupted; 2 of 5 blocks of patients are kept in here: --resume goes on\n"
