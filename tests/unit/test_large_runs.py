@@ -349,7 +349,8 @@ def workers() -> Iterator[Any]:
     """Two worker processes on this machine."""
     import warnings
 
-    distributed = pytest.importorskip("distributed")
+    import distributed
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with distributed.LocalCluster(
