@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,10 @@ from pkmodel.core import crossing, modal
 pytestmark = pytest.mark.skipif(
     not workloads.SHARED.is_dir(), reason="the shared workloads are not beside the checkout"
 )
+
+
+#: Patients that a thread takes at a time.
+_BLOCK = 1250
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +53,12 @@ def _store(work: Workload, threads: int, benchmark: Callable[..., Any]) -> Any:
     """All levels of a workload, into memory already touched."""
     out = np.zeros((work.system.rates.shape[0], work.observed.size, work.time.size))
     if threads == 1:
-        benchmark(functools.partial(_stored, work, out))
+        benchmark(lambda: _stored(work, out))
     else:
-        halves, size = work.halves(), out.shape[0] // 2
-        parts = [out[:size], out[size:]]
-        benchmark(lambda: workloads.in_two_threads(lambda half: _stored(halves[half], parts[half])))
+        blocks = work.blocks(_BLOCK)
+        benchmark(
+            lambda: workloads.in_threads(threads, lambda k: _stored(blocks[k][1], out[blocks[k][0]]), len(blocks))
+        )
     return out
 
 
@@ -71,18 +75,19 @@ def test_w1_stored(benchmark: Callable[..., Any], folder: Path, limits_w1: Limit
 def test_w1_summaries(benchmark: Callable[..., Any], folder: Path, limits_w1: Limits | str, threads: int) -> None:
     """Highest sample, sampled area and samples above 0.1 mg/L of 10,000 patients, nothing stored: what the C does."""
     work = workloads.w1(folder)
-    parts = work.halves() if threads == 2 else [work]
-    limits = [np.full(part.scale.shape[1], 0.1) for part in parts]
-    found: list[Any] = [None] * threads
+    size = work.scale.shape[1]
+    blocks = work.blocks(size if threads == 1 else _BLOCK)
+    limit, figures = np.full(size, 0.1), np.empty((3, size))
 
-    def summarise(half: int) -> None:
-        part = parts[half]
-        found[half] = engine.sampled_figures(part.system, part.events, part.time, 0, part.scale[0], limits[half])
+    def summarise(number: int) -> None:
+        part, block = blocks[number]
+        found = engine.sampled_figures(block.system, block.events, block.time, 0, block.scale[0], limit[part])
+        figures[:, part] = found
 
-    benchmark((lambda: summarise(0)) if threads == 1 else (lambda: workloads.in_two_threads(summarise)))
+    benchmark(lambda: workloads.in_threads(threads, summarise, len(blocks)))
     exact = workloads.reference("w1", 1)[:, 0].reshape(20, 6, 121)
     area = (exact.sum(axis=2) - 0.5 * (exact[..., 0] + exact[..., -1])).sum(axis=1) * 2 / 60
-    highest, areas, above = (figure[:20] for figure in found[0])
+    highest, areas, above = figures[:, :20]
     errors = [np.abs(highest / exact.max(axis=(1, 2)) - 1), np.abs(areas / area - 1)]
     error = float(np.max(errors))
     assert error < 1e-11

@@ -1,14 +1,14 @@
 """The shared workloads W1 and W2 as the engine takes them, and the C programs that mark the limit.
 
 They live in a folder beside the checkout (``../shared/bench``); its README says what each is. Without it or without a
-compiler there is nothing to hold a time against, and a bench says so. Without AVX-512 the same C is compiled with its
-vectors in halves, and a bench says that.
+compiler there is nothing to hold a time against, and a bench says so. Without AVX-512 the same C is compiled for four
+lanes (:mod:`narrow`), and a bench says that.
 """
 
 from __future__ import annotations
 
-import functools
 import gzip
+import itertools
 import re
 import shutil
 import subprocess
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from narrow import narrowed
 from numpy.typing import NDArray
 
 from pkmodel.core.kinds import Events
@@ -27,8 +28,6 @@ from pkmodel.engine import System
 from pkmodel.schedule import EventList
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "bench"
-#: Intrinsics of AVX-512 for machines without it.
-HALVES = Path(__file__).resolve().parent / "halves"
 Floats = NDArray[np.float64]
 
 
@@ -42,18 +41,22 @@ class Workload:
     observed: NDArray[np.int64]
     scale: Floats
 
-    def halves(self) -> list[Workload]:
-        """The first and the second half of the patients, for two threads."""
-        size = self.system.rates.shape[0] // 2
+    def blocks(self, size: int) -> list[tuple[slice, Workload]]:
+        """The patients in blocks of ``size``, for threads that take the next one when they are free."""
+        number = self.system.rates.shape[0]
+        parts = [slice(first, min(first + size, number)) for first in range(0, number, size)]
         return [
-            Workload(
-                _part(self.system, part),
-                self.events._replace(value=np.ascontiguousarray(self.events.value[:, part])),
-                self.time,
-                self.observed,
-                np.ascontiguousarray(self.scale[:, part]),
+            (
+                part,
+                Workload(
+                    _part(self.system, part),
+                    self.events._replace(value=np.ascontiguousarray(self.events.value[:, part])),
+                    self.time,
+                    self.observed,
+                    np.ascontiguousarray(self.scale[:, part]),
+                ),
             )
-            for part in (slice(0, size), slice(size, None))
+            for part in parts
         ]
 
 
@@ -142,35 +145,27 @@ def error(found: Floats, exact: Floats) -> float:
 def compile_limit(folder: Path, program: str) -> tuple[Path, str] | str:
     """Compile a C program in the folder: where it is, and what to call it; or why there is none.
 
-    Without AVX-512 its intrinsics are those of ``benches/halves``, on generic vectors of the compiler, and its name
-    says so. That limit is lenient: the programs fill registers that the machine does not have. C written for AVX2 takes
-    a third of the time for W1's summaries, three quarters for W2 and W3, and as long for W1 stored.
+    Without AVX-512 it is the program on four lanes, :mod:`narrow`, and its name says so.
     """
-    ways = [("gcc", ["-mprefer-vector-width=512"], "C")]
+    if not shutil.which("gcc"):
+        return "no gcc to compile the C limit with"
+    source, kind, flags = folder / f"{program}.c", "C", ["-mprefer-vector-width=512"]
     if not _has_avx512():
-        flags = ["-I", str(HALVES), "-w"]
-        ways = [
-            ("clang", [*flags, "-fveclib=libmvec"], "C in 256-bit halves, a lenient limit"),
-            ("gcc", flags, "C in 256-bit halves by gcc, which keeps them in memory: no limit"),
-        ]
-    ways = [way for way in ways if shutil.which(way[0])]
-    for compiler, flags, kind in ways:
-        if _compile(compiler, flags, folder, program):
-            return folder / program, kind
-    return f"no compiler here could make {program}.c" if ways else "no gcc to compile the C limit with"
+        source = folder / f"{program}_narrow.c"
+        source.write_text(narrowed(program, (folder / f"{program}.c").read_text()))
+        kind, flags = "C on four lanes", []
+    # As the head of each program says.
+    optimised = ["-O3", "-march=native", "-ffast-math", "-fopenmp"]
+    command = ["gcc", *optimised, *flags, source.name, "-o", program, "-lmvec", "-lm"]
+    if subprocess.run(command, cwd=folder, check=False, capture_output=True).returncode:
+        return f"gcc could not make {source.name} here"
+    return folder / program, kind
 
 
 def _has_avx512() -> bool:
     """Whether this machine has the vectors that the C programs are written for."""
     described = Path("/proc/cpuinfo")
     return described.exists() and "avx512f" in described.read_text()
-
-
-def _compile(compiler: str, flags: list[str], folder: Path, program: str) -> bool:
-    """Compile ``program.c`` of the folder, in place, as its head says; whether it could be (clang may lack OpenMP)."""
-    optimised = ["-O3", "-march=native", "-ffast-math", "-fopenmp"]
-    command = [compiler, *optimised, *flags, f"{program}.c", "-o", program, "-lmvec", "-lm"]
-    return subprocess.run(command, cwd=folder, check=False, capture_output=True).returncode == 0
 
 
 @dataclass(frozen=True)
@@ -204,17 +199,21 @@ def levels_of_c(folder: Path, columns: int) -> Floats:
     return table[:, 2:].reshape(20, -1, columns).transpose(0, 2, 1)
 
 
-@functools.cache
-def _pool() -> ThreadPoolExecutor:
-    """Threads that stay, as those of the C programs do."""
-    return ThreadPoolExecutor(1)
+_POOL = ThreadPoolExecutor(1)
 
 
-def in_two_threads(work: Callable[[int], Any]) -> None:
-    """Do the two halves of a work, one in a thread of its own and one in this."""
-    other = _pool().submit(work, 1)
-    work(0)
-    other.result()
+def in_threads(threads: int, work: Callable[[int], Any], number: int) -> None:
+    """Do the parts 0, 1, ... of a work, each by the thread that is free first. Threads stay, as those of the C do."""
+    parts = itertools.count()
+
+    def take() -> None:
+        while (part := next(parts)) < number:
+            work(part)
+
+    others = [_POOL.submit(take) for _ in range(threads - 1)]
+    take()
+    for other in others:
+        other.result()
 
 
 def report(

@@ -184,6 +184,24 @@ def stream(typing_context, source, start, target, place):
 
 
 @intrinsic
+def prefetch(typing_context, array, index):
+    """Ask for the cache line of the ``index``-th number of an array without waiting for it; past the end is allowed."""
+    if not isinstance(array, _Pointer):
+        return None
+
+    def codegen(context, builder, sig, args):
+        bytes_of, whole = ir.IntType(8).as_pointer(), ir.IntType(32)
+        place = builder.bitcast(builder.gep(args[0], [args[1]]), bytes_of)
+        kind = ir.FunctionType(ir.VoidType(), [bytes_of, whole, whole, whole])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        to_read, to_all_caches, data = 0, 3, 1
+        builder.call(function, [place, *(ir.Constant(whole, how) for how in (to_read, to_all_caches, data))])
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), codegen
+
+
+@intrinsic
 def within_line(typing_context, array):
     """How many numbers after the beginning of a cache line the memory of an array begins."""
 

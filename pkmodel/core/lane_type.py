@@ -273,3 +273,39 @@ def power_of_two(typing_context, exponent):
         return builder.bitcast(builder.shl(biased, ir.Constant(whole, [52] * WIDTH)), _VECTOR)
 
     return LANE(LANE), codegen
+
+
+@intrinsic
+def counted(typing_context, count, mask):
+    """A count with one more in the lanes where the mask holds; it begins as 0.0, and :func:`number_counted` reads it.
+
+    Inside it is a whole number, of which a truth value is taken away as it is, -1: half the work of adding 1.0.
+    """
+
+    def codegen(context, builder, sig, args):
+        whole = ir.VectorType(_INT64, WIDTH)
+        less = builder.sub(builder.bitcast(args[0], whole), builder.sext(args[1], whole))
+        return builder.bitcast(less, _VECTOR)
+
+    return LANE(LANE, MASK), codegen
+
+
+@intrinsic
+def number_counted(typing_context, count):
+    """What :func:`counted` has counted, as numbers."""
+
+    def codegen(context, builder, sig, args):
+        return builder.sitofp(builder.bitcast(args[0], ir.VectorType(_INT64, WIDTH)), _VECTOR)
+
+    return LANE(LANE), codegen
+
+
+@intrinsic
+def as_it_stands(typing_context):
+    """Nothing; but a loop around it is not written out several times, which costs more registers than there are."""
+
+    def codegen(context, builder, sig, args):
+        builder.asm(ir.FunctionType(ir.VoidType(), []), "", "", [], side_effect=True)
+        return context.get_dummy_value()
+
+    return types.void(), codegen

@@ -19,14 +19,19 @@ from pkmodel.core.kinds import JUMP, RATE_ON, RESET, Events
 from pkmodel.core.lanes import (
     WIDTH,
     aligned_together,
+    as_it_stands,
     bare,
+    bits,
     choose,
+    counted,
     fma,
     hand_over,
     larger,
     load,
     load_at,
+    number_counted,
     pointer,
+    prefetch,
     splat,
     store,
     transposed,
@@ -69,6 +74,12 @@ def _value(events, event, bench):
     return load(bench.spare, 0)
 
 
+@merged
+def _seen(level, limit, highest, area, above):
+    """Figures with one more sample."""
+    return larger(highest, level), area + level, counted(above, level > limit)
+
+
 @piece
 def _run(bench, course, events, unit, wanted, on_grid, n_times, limit):
     """Take a group through its course: levels into ``bench.level``, or figures, which are returned."""
@@ -77,16 +88,9 @@ def _run(bench, course, events, unit, wanted, on_grid, n_times, limit):
     pouring, running = zero, zero
     highest, area, above = zero, zero, zero
     w0, w1, w2 = load(bench.weight, 0), load(bench.weight, 1), load(bench.weight, 2)
-    # Four steps at a time, in four chains that do not wait for one another.
     lengthen(bench, np.int64(KEPT), unit)
     e0, e1, e2 = load(bench.decay, KEPT * 3), load(bench.decay, KEPT * 3 + 1), load(bench.decay, KEPT * 3 + 2)
     g0, g1, g2 = load(bench.gain, KEPT * 3), load(bench.gain, KEPT * 3 + 1), load(bench.gain, KEPT * 3 + 2)
-    d0, d1, d2 = e0 * e0, e1 * e1, e2 * e2
-    f0, f1, f2 = d0 * d0, d1 * d1, d2 * d2
-    k0, k1, k2 = fma(g0, e0, g0), fma(g1, e1, g1), fma(g2, e2, g2)
-    h0 = g0 * fma(e0, e0, one) * (one + e0)
-    h1 = g1 * fma(e1, e1, one) * (one + e1)
-    h2 = g2 * fma(e2, e2, one) * (one + e2)
     now = course.when[0]
     for stop in range(course.stops[0]):
         when = course.when[stop]
@@ -113,44 +117,39 @@ def _run(bench, course, events, unit, wanted, on_grid, n_times, limit):
             continue
         first, count = course.first[stop], course.points[stop]
         i0, i1, i2 = g0 * pouring, g1 * pouring, g2 * pouring
-        j0, j1, j2 = h0 * pouring, h1 * pouring, h2 * pouring
         xa, ya, za = x, y, z
-        xb, yb, zb = fma(xa, e0, i0), fma(ya, e1, i1), fma(za, e2, i2)
+        # One chain of steps: its sums keep the units busy, and what more chains hold does not fit the registers.
         if wanted != SUMMARISE:
-            xc, yc, zc = fma(xb, e0, i0), fma(yb, e1, i1), fma(zb, e2, i2)
-            xd, yd, zd = fma(xc, e0, i0), fma(yc, e1, i1), fma(zc, e2, i2)
-            for step in range(first, first + count, 4):  # up to three more than asked for: there is room
-                store(bench.level, step, xa + ya + za)
-                store(bench.level, step + 1, xb + yb + zb)
-                store(bench.level, step + 2, xc + yc + zc)
-                store(bench.level, step + 3, xd + yd + zd)
-                xa, ya, za = fma(xa, f0, j0), fma(ya, f1, j1), fma(za, f2, j2)
-                xb, yb, zb = fma(xb, f0, j0), fma(yb, f1, j1), fma(zb, f2, j2)
-                xc, yc, zc = fma(xc, f0, j0), fma(yc, f1, j1), fma(zc, f2, j2)
-                xd, yd, zd = fma(xd, f0, j0), fma(yd, f1, j1), fma(zd, f2, j2)
+            if bits(pouring > 0.0):
+                for step in range(first, first + count):
+                    as_it_stands()
+                    store(bench.level, step, xa + ya + za)
+                    xa, ya, za = fma(xa, e0, i0), fma(ya, e1, i1), fma(za, e2, i2)
+            else:  # the same, with less to hold
+                for step in range(first, first + count):
+                    as_it_stands()
+                    store(bench.level, step, xa + ya + za)
+                    xa, ya, za = xa * e0, ya * e1, za * e2
             continue
-        i0, i1, i2 = k0 * pouring, k1 * pouring, k2 * pouring
         begins, ends = on_grid[first] == 0, first + count == n_times or on_grid[first + count] == 0
         if begins:
             area = fma(xa + ya + za, splat(-0.5), area)
-        # Two chains are enough to keep the units busy here, and more would not fit the registers.
         last = zero
-        for _ in range(0, count - 1, 2):
-            a, last = xa + ya + za, xb + yb + zb
-            highest = larger(highest, larger(a, last))
-            area = area + (a + last)
-            above = choose(a > limit, above + one, above)
-            above = choose(last > limit, above + one, above)
-            xa, ya, za = fma(xa, d0, i0), fma(ya, d1, i1), fma(za, d2, i2)
-            xb, yb, zb = fma(xb, d0, i0), fma(yb, d1, i1), fma(zb, d2, i2)
-        if count & 1:
-            last = xa + ya + za
-            highest = larger(highest, last)
-            area = area + last
-            above = choose(last > limit, above + one, above)
+        if bits(pouring > 0.0):
+            for _ in range(count):
+                as_it_stands()
+                last = xa + ya + za
+                highest, area, above = _seen(last, limit, highest, area, above)
+                xa, ya, za = fma(xa, e0, i0), fma(ya, e1, i1), fma(za, e2, i2)
+        else:
+            for _ in range(count):
+                as_it_stands()
+                last = xa + ya + za
+                highest, area, above = _seen(last, limit, highest, area, above)
+                xa, ya, za = xa * e0, ya * e1, za * e2
         if ends:
             area = fma(last, splat(-0.5), area)
-    return highest, area, above
+    return highest, area, number_counted(above)
 
 
 @kernel
@@ -192,6 +191,8 @@ def _levels(wanted, bench, course, rates, places, events, time, on_grid, unit, s
             store(bench.weight, mode, load(bench.weight, mode) * load(bench.spare, 0))
         for slot in range(KEPT + 1):
             bench.kept[slot] = -1 if slot < KEPT else 0
+        for event in range(events.number):  # the next group's doses lie apart, each in memory of its own
+            prefetch(events.value, event * events.patients + first + WIDTH)
         highest, area, above = _run(bench, course, events, unit, wanted, on_grid, n_times, load(bench.spare, 1))
         if wanted == SUMMARISE:
             store(bench.spare, 0, highest)
@@ -258,7 +259,7 @@ def levels(
         (3, WIDTH),
         (KEPT + 1, 3, WIDTH),
         (KEPT + 1, 3, WIDTH),
-        (stride + 4, WIDTH),
+        (stride, WIDTH),
         (3, WIDTH),
         (WIDTH, stride),
     )
