@@ -230,9 +230,10 @@ def settling_figures(
         room = int(count.max())
     edges = np.broadcast_to(boundary, (intervals + 1, size))
     found = np.full((size, intervals, outputs, limits), -np.inf)
-    for index in range(int(count.max(initial=0))):  # rising times, so that later ones replace earlier ones
+    for index in range(int(count.max(initial=0))):
         who, output, limit = np.nonzero(count > index)
         when = times[who, output, limit, index]
         interval = (edges[:, who] < when).sum(axis=0) - 1
-        found[who, np.maximum(interval, 0), output, limit] = when
+        place = (who, np.maximum(interval, 0), output, limit)
+        found[place] = np.maximum(found[place], when)
     return stats, above, first, found

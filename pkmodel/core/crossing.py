@@ -4,25 +4,26 @@ Between two events a level is a sum of exponentials whose fast terms die first, 
 nothing happens faster than about ``t``. The scan therefore walks in steps that grow with the time since the last stop
 (four per octave, at least the base step, all from the patient's chain of squares). A change of sign of the derivative
 over a step brackets an extremum; between extrema the level is monotone, so a change of sign against a threshold
-brackets one crossing. Brackets are closed by Newton's method on the exact solution, to the last few digits. Eight
-patients are scanned at a time, each in steps of its own.
+brackets one crossing. Brackets are closed on the exact solution, to the last few digits (:mod:`pkmodel.core.roots`).
+Eight patients are scanned at a time, each in steps of its own.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from pkmodel.core.chain import begin, chain_for
+from pkmodel.core.chain import DEGREE, begin, chain_for
 from pkmodel.core.course import course_for, lay_out_edges
 from pkmodel.core.doses import bare_events, group_for, muster, take_alone, take_together
 from pkmodel.core.intervals import Found, Notes, arrived, close, open_next
 from pkmodel.core.jit import kernel
-from pkmodel.core.kinds import AREA, END, N_STATS, PEAK, START, TIME_OF_PEAK, Events
+from pkmodel.core.kinds import AREA, END, LEAST, N_STATS, PEAK, START, TIME_OF_PEAK, Events
 from pkmodel.core.lanes import WIDTH, aligned, bare, bits, load, pointer
+from pkmodel.core.pending import places_of, resolve_all, room_for
 from pkmodel.core.structure import structure_of
 from pkmodel.core.walk import walk
 
-__all__ = ["AREA", "END", "N_STATS", "PEAK", "START", "TIME_OF_PEAK", "queue_of", "scan"]
+__all__ = ["AREA", "END", "LEAST", "N_STATS", "PEAK", "START", "TIME_OF_PEAK", "queue_of", "scan"]
 
 
 @kernel
@@ -93,6 +94,12 @@ def _scan(
                 walk(structure, chain, notes, found, now, before, together)
             if shared and course.event[stop] >= 0:
                 take_together(structure, chain, events, course.event[stop], group)
+            closing = False
+            for lane in range(chain.lanes):
+                row = 0 if shared else lane
+                closing = closing or (stop < course.stops[row] and course.event[row * course.room + stop] < 0)
+            if closing:
+                resolve_all(structure, chain, notes, found)
             for lane in range(chain.lanes):
                 row = 0 if shared else lane
                 if stop >= course.stops[row]:
@@ -126,6 +133,7 @@ def scan(
     first_crossing: np.ndarray,
     crossings: np.ndarray,
     n_crossings: np.ndarray,
+    valleys: bool = False,
 ) -> None:
     """Figures of every output over the intervals between boundaries.
 
@@ -140,12 +148,15 @@ def scan(
     thresholds
         (k, q, n) amounts in mg; a level counts as above when it is greater.
     stats
-        (n, m, k, N_STATS) filled with amounts (mg), times (h) and areas (mg h).
+        (n, m, k, N_STATS) filled with amounts (mg), times (h) and areas (mg h). LEAST is the lowest level at the ends
+        of steps, and the lowest of all where there are thresholds or ``valleys`` are asked for.
     time_above, first_crossing
         (n, m, k, q) h; ``first_crossing`` is a time, infinite where the threshold is never exceeded.
     crossings, n_crossings
         (n, k, q, c) and (n, k, q): times of the continuous crossings over the whole run, both directions, as many as
-        there is room for; c may be 0.
+        there is room for, in no order; c may be 0.
+    valleys
+        look for the lowest level inside of steps too.
     """
     flows = (rates != 0.0).any(axis=0)
     structure = structure_of(flows, output_compartment, events.port_compartment)
@@ -156,13 +167,17 @@ def scan(
     notes = Notes(
         limit=aligned(outputs, limits, WIDTH),
         above=aligned(outputs, limits, WIDTH),
+        passed=aligned(outputs, limits, WIDTH),
         crossed=aligned(outputs, limits, WIDTH),
         peak=aligned(outputs, WIDTH),
         when=aligned(outputs, WIDTH),
+        least=aligned(outputs, WIDTH),
         first=aligned(outputs, WIDTH),
         before=aligned(size, WIDTH),
         after=aligned(size, WIDTH),
-        slopes=aligned(size, WIDTH),
+        series=aligned(DEGREE + 1, WIDTH),
+        held=aligned(*room_for(size, outputs, limits)),
+        spare=aligned(1, WIDTH),
         slope=aligned(outputs + 1, WIDTH),
         now=aligned(1, WIDTH),
         opened=aligned(1, WIDTH),
@@ -171,8 +186,10 @@ def scan(
         position=np.zeros(WIDTH, dtype=np.int64),
         whole=np.zeros(WIDTH, dtype=np.int64),
         level=np.zeros(WIDTH, dtype=np.int64),
+        pending=np.zeros(places_of(outputs, limits), dtype=np.int64),
         outputs=outputs,
         limits=limits,
+        valleys=int(valleys or limits > 0),
     )
     n_crossings[:] = 0
     _scan(

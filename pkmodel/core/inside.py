@@ -14,7 +14,7 @@ import numpy as np
 
 from pkmodel.core.equations import T_START, T
 from pkmodel.core.jit import piece
-from pkmodel.core.kinds import AREA, END, N_STATS, PEAK, START, TIME_OF_PEAK
+from pkmodel.core.kinds import AREA, END, LEAST, N_STATS, PEAK, START, TIME_OF_PEAK
 from pkmodel.core.lanes import WIDTH
 
 #: Parts of a step in which a change of the derivative's sign is looked for.
@@ -43,13 +43,15 @@ class Figures(NamedTuple):
 
 
 class Notes(NamedTuple):
-    """What is known of the interval that each lane is in: ``first``, ``peak``, ``when``, ``area`` (k, lanes), ``above``
-    and ``crossed`` (k, q, lanes), ``opened`` (lanes,) its start; and memory for a polynomial of so many ``terms``.
+    """What is known of the interval that each lane is in: ``first``, ``peak``, ``when``, ``least`` and ``area`` (k,
+    lanes), ``above`` and ``crossed`` (k, q, lanes), ``opened`` (lanes,) its start; and memory for a polynomial of so
+    many ``terms``.
     """
 
     first: np.ndarray
     peak: np.ndarray
     when: np.ndarray
+    least: np.ndarray
     area: np.ndarray
     above: np.ndarray
     crossed: np.ndarray
@@ -81,6 +83,8 @@ def arrived(w, rows, notes, figures, lane, now):
         if begins or level > notes.peak[k * WIDTH + lane]:
             notes.peak[k * WIDTH + lane] = level
             notes.when[k * WIDTH + lane] = now
+        if begins or level < notes.least[k * WIDTH + lane]:
+            notes.least[k * WIDTH + lane] = level
 
 
 @piece
@@ -94,6 +98,7 @@ def close(w, rows, notes, figures, lane, p, interval):
         figures.stats[row * N_STATS + END] = w[(rows.y + figures.observed[k]) * WIDTH + lane]
         figures.stats[row * N_STATS + PEAK] = notes.peak[k * WIDTH + lane]
         figures.stats[row * N_STATS + TIME_OF_PEAK] = notes.when[k * WIDTH + lane]
+        figures.stats[row * N_STATS + LEAST] = notes.least[k * WIDTH + lane]
         figures.stats[row * N_STATS + AREA] = notes.area[k * WIDTH + lane]
         for q in range(figures.limits):
             place = (k * figures.limits + q) * WIDTH + lane
@@ -185,10 +190,12 @@ def _hold(notes, figures, lane, p, k, begin, length, low, high, first, last):
 
 
 @piece
-def _note_peak(notes, place, level, time):
+def _note_extremes(notes, place, level, time):
     if level > notes.peak[place]:
         notes.peak[place] = level
         notes.when[place] = time
+    if level < notes.least[place]:
+        notes.least[place] = level
 
 
 @piece
@@ -217,9 +224,9 @@ def look(w, rows, notes, figures, lane, p):
                     split = _root(factors, terms, np.int64(1), low, high, 0.0, after > 0.0)
                     turn = _value(factors, terms, split)
                     _hold(notes, figures, lane, p, k, begin, length, x, split, level, turn)
-                    _note_peak(notes, here, turn, begin + split * length)
+                    _note_extremes(notes, here, turn, begin + split * length)
                     x, level = split, turn
                 if after != 0.0:
                     before = after
         _hold(notes, figures, lane, p, k, begin, length, x, 1.0, level, last)
-        _note_peak(notes, here, last, begin + length)
+        _note_extremes(notes, here, last, begin + length)

@@ -7,28 +7,34 @@ from typing import NamedTuple
 import numpy as np
 
 from pkmodel.core.jit import merged, piece
-from pkmodel.core.kinds import AREA, END, N_STATS, PEAK, START, TIME_OF_PEAK
+from pkmodel.core.kinds import AREA, END, LEAST, N_STATS, PEAK, START, TIME_OF_PEAK
 from pkmodel.core.lanes import WIDTH
 
 
 class Notes(NamedTuple):
     """What is noted of the interval that a group is in, in lanes, for ``outputs`` states of ``limits`` thresholds each.
 
-    ``limit``, ``above`` and ``crossed`` (outputs, limits) are thresholds, hours above, and the time of the first
-    crossing; ``peak``, ``when``, ``first`` (outputs,) the peak, its time, the level at the start. ``compartment``
-    (outputs,) are the states. Per patient: ``interval`` the number of the interval (-1 before the first), ``opened``
-    its start (h), ``position``, ``whole`` and ``level`` where the patient stands in a gap.
+    ``limit``, ``above``, ``passed`` and ``crossed`` (outputs, limits) are thresholds, hours above in steps that neither
+    turn nor cross and in those that do, and the time of the first crossing; ``peak``, ``when``, ``least``, ``first``
+    (outputs,) the peak, its time, the lowest level (with ``valleys`` those inside of steps are looked for), the level
+    at the start. ``compartment`` (outputs,) are the states. ``held`` and ``pending`` are what is to be found inside of
+    steps yet (:mod:`pkmodel.core.pending`). Per patient: ``interval`` the number of the interval (-1 before the first),
+    ``opened`` its start (h), ``position``, ``whole`` and ``level`` where the patient stands in a gap.
     """
 
     limit: np.ndarray
     above: np.ndarray
+    passed: np.ndarray
     crossed: np.ndarray
     peak: np.ndarray
     when: np.ndarray
+    least: np.ndarray
     first: np.ndarray
     before: np.ndarray
     after: np.ndarray
-    slopes: np.ndarray
+    series: np.ndarray
+    held: np.ndarray
+    spare: np.ndarray
     slope: np.ndarray
     now: np.ndarray
     opened: np.ndarray
@@ -37,8 +43,10 @@ class Notes(NamedTuple):
     position: np.ndarray
     whole: np.ndarray
     level: np.ndarray
+    pending: np.ndarray
     outputs: int
     limits: int
+    valleys: int
 
 
 class Found(NamedTuple):
@@ -67,10 +75,11 @@ def close(structure, chain, notes, found, lane):
         found.stats[row * N_STATS + END] = chain.state[notes.compartment[k] * WIDTH + lane]
         found.stats[row * N_STATS + PEAK] = notes.peak[k * WIDTH + lane]
         found.stats[row * N_STATS + TIME_OF_PEAK] = notes.when[k * WIDTH + lane]
+        found.stats[row * N_STATS + LEAST] = notes.least[k * WIDTH + lane]
         found.stats[row * N_STATS + AREA] = chain.state[(structure.states + k) * WIDTH + lane]
         for q in range(notes.limits):
             place = (k * notes.limits + q) * WIDTH + lane
-            found.time_above[row * notes.limits + q] = notes.above[place]
+            found.time_above[row * notes.limits + q] = notes.above[place] + notes.passed[place]
             found.first_crossing[row * notes.limits + q] = notes.crossed[place]
 
 
@@ -83,6 +92,7 @@ def open_next(structure, chain, notes, lane, interval, time):
         chain.state[(structure.states + k) * WIDTH + lane] = 0.0
         for q in range(notes.limits):
             notes.above[(k * notes.limits + q) * WIDTH + lane] = 0.0
+            notes.passed[(k * notes.limits + q) * WIDTH + lane] = 0.0
             notes.crossed[(k * notes.limits + q) * WIDTH + lane] = np.inf
     _begin_with(chain, notes, lane, time)
 
@@ -95,6 +105,7 @@ def _begin_with(chain, notes, lane, time):
         notes.first[k * WIDTH + lane] = level
         notes.peak[k * WIDTH + lane] = level
         notes.when[k * WIDTH + lane] = time
+        notes.least[k * WIDTH + lane] = level
 
 
 @merged
@@ -108,3 +119,4 @@ def arrived(chain, notes, lane, time):
         if level > notes.peak[k * WIDTH + lane]:
             notes.peak[k * WIDTH + lane] = level
             notes.when[k * WIDTH + lane] = time
+        notes.least[k * WIDTH + lane] = min(level, notes.least[k * WIDTH + lane])

@@ -17,8 +17,8 @@ RESET = 3
 
 
 #: Figures of one state over one interval, the last axis of ``stats`` (:func:`pkmodel.core.crossing.scan`).
-START, END, PEAK, TIME_OF_PEAK, AREA = 0, 1, 2, 3, 4
-N_STATS = 5
+START, END, PEAK, TIME_OF_PEAK, AREA, LEAST = 0, 1, 2, 3, 4, 5
+N_STATS = 6
 
 
 class Events(NamedTuple):

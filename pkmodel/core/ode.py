@@ -216,6 +216,7 @@ def integrate(
         level.copy(),
         level.copy(),
         level.copy(),
+        level.copy(),
         held,
         held.copy(),
         np.zeros(WIDTH),

@@ -1,12 +1,33 @@
-"""When a level, or its slope, passes a value inside a step of an exact solution."""
+"""When a level, or its slope, passes a value inside a step of an exact solution.
+
+A step is some base steps of the patient long. It is halved by the squares of the chain until the passing lies within
+one base step; there the level is its Taylor series, as exact as the propagator's own, and Newton's method on that
+polynomial costs next to nothing.
+"""
 
 from __future__ import annotations
 
-from pkmodel.core.chain import measure, move
+from pkmodel.core.chain import DEGREE, apply
 from pkmodel.core.jit import merged, piece
-from pkmodel.core.lanes import bits, choose, fma, larger, load, magnitude, splat, store
+from pkmodel.core.lanes import (
+    bits,
+    choose,
+    floored,
+    fma,
+    larger,
+    load,
+    magnitude,
+    of_bits,
+    smaller,
+    splat,
+    store,
+    store_whole,
+)
 
-#: Steps of Newton's method or bisection; four or five are usual, and a bracket is down to its last digit after 60.
+#: What is held of a bracket besides the states before its step: when the step begins (h), how long it is, start and end
+#: of the bracket and a guess (h from the start of the step), the target, and 1 where it is passed upwards.
+BEGIN, LENGTH, LOW, HIGH, GUESS, TARGET, UPWARDS, HELD = 0, 1, 2, 3, 4, 5, 6, 7
+#: Steps of Newton's method or bisection; three or four are usual, and a bracket is down to its last digit after 60.
 _MOST = 100
 
 
@@ -19,48 +40,115 @@ def slope_of(structure, chain, state, compartment):
     return total
 
 
-@piece
-def find(structure, chain, notes, k, of_slope, due, low, high, guess, target, rising):
-    """Hours after the states ``notes.before`` at which the amount of output ``k``, or its slope, passes ``target``, in
-    the lanes ``due``; and the amount then.
+@merged
+def _narrow(structure, chain, compartment, of_slope, due, length, low, high, target, rising):
+    """Move ``chain.state`` on to the base step in which the passing lies; how far that is (h), and its length (h)."""
+    at, span = splat(0.0), length
+    store_whole(chain.whole, floored(choose(due, length / load(chain.base, 0), at)))
+    longest = 0
+    for lane in range(chain.lanes):
+        chain.whole[lane] <<= chain.deepest[0] - chain.shift[lane]
+        longest |= chain.whole[lane]
+    level = 0
+    while longest >> level > 1:
+        level += 1
+    while level > 0:
+        level -= 1
+        halving = 0
+        for lane in range(chain.lanes):
+            if chain.whole[lane] >> level > 1 and level >= chain.deepest[0] - chain.shift[lane]:
+                halving |= 1 << lane
+        if not halving:
+            continue
+        apply(structure, chain, level)
+        chosen = of_bits(halving)
+        span = choose(chosen, span * 0.5, span)
+        middle = at + span
+        value = load(chain.moved, compartment)
+        if of_slope:
+            value = slope_of(structure, chain, chain.moved, compartment)
+        over = value > target
+        passed = (over & rising) | (~over & ~rising)
+        onwards = chosen & ((middle <= low) | (~passed & (middle < high)))
+        at = choose(onwards, middle, at)
+        for i in range(structure.size):
+            store(chain.state, i, choose(onwards, load(chain.moved, i), load(chain.state, i)))
+    return at, span
 
-    It lies between ``low`` and ``high``, near ``guess``; ``rising`` is the mask of lanes in which it passes upwards.
-    Each step of Newton's method evaluates the exact solution and stays inside the bracket; a patient's steps do not
-    depend on the others of the group.
+
+@merged
+def _expand(structure, chain, notes, compartment, due):
+    """The Taylor series of an amount from ``chain.state`` on, by base steps, into ``notes.series``; its last order.
+
+    A patient's ends where no state changes by its terms any more, whoever else is in the group.
     """
-    compartment, base, zero = notes.compartment[k], load(chain.base, 0), splat(0.0)
+    for i in range(structure.size):
+        store(chain.term, i, load(chain.state, i))
+    store(notes.series, 0, load(chain.state, compartment))
+    moving, zero, last = due, splat(0.0), 0
+    for order in range(1, DEGREE + 1):
+        last = order
+        for i in range(structure.size):
+            store(chain.moved, i, slope_of(structure, chain, chain.term, i) * (1.0 / order))
+        further = zero > 0.0
+        for i in range(structure.size):
+            term = load(chain.moved, i)
+            store(chain.term, i, term)
+            further = further | (magnitude(term) > magnitude(load(chain.state, i)) * 1e-18)
+        store(notes.series, order, choose(moving, load(chain.term, compartment), zero))
+        moving = moving & further
+        if not bits(moving):
+            break
+    return last
+
+
+@piece
+def find(structure, chain, notes, place, compartment, of_slope, due):
+    """Hours after the start of a step at which an amount passes the target of the bracket that ``place`` holds, or its
+    slope passes 0 (``of_slope`` is 1), in the lanes ``due``; and the amount then.
+
+    A patient's way there does not depend on the others of the group.
+    """
+    base, zero = load(chain.base, 0), splat(0.0)
+    row = place * (structure.size + HELD)
     for i in range(structure.size):
         store(notes.after, i, load(chain.state, i))
-    time = choose(due & (guess >= low) & (guess <= high), guess, choose(due, (low + high) * 0.5, zero))
-    end, amount = choose(due, high, zero), zero
+        store(chain.state, i, load(notes.held, row + i))
+    row += structure.size
+    length, low, high = load(notes.held, row + LENGTH), load(notes.held, row + LOW), load(notes.held, row + HIGH)
+    guess, rising = load(notes.held, row + GUESS), load(notes.held, row + UPWARDS) > 0.5
+    target = zero if of_slope else load(notes.held, row + TARGET)
+    at, span = _narrow(structure, chain, compartment, of_slope, due, length, low, high, target, rising)
+    last = _expand(structure, chain, notes, compartment, due)
+    # From here on times are in base steps after `at`.
+    low, high = larger(low - at, zero) / base, smaller(high - at, span) / base
+    guess = (guess - at) / base
+    time = choose((guess >= low) & (guess <= high), guess, (low + high) * 0.5)
     for _ in range(_MOST):
-        for i in range(structure.size):
-            store(chain.state, i, load(notes.before, i))
-        measure(chain, time, zero)
-        move(structure, chain)
-        value, speed = load(chain.state, compartment), zero
-        amount = choose(due, value, amount)  # where others of the group go on, this one has its last
+        value, speed, bend = zero, zero, zero
+        for order in range(last, -1, -1):
+            if of_slope:
+                bend = fma(bend, time, speed)
+            speed = fma(speed, time, value)
+            value = fma(value, time, load(notes.series, order))
         if of_slope:
-            for i in range(structure.size):
-                store(notes.slopes, i, slope_of(structure, chain, chain.state, i))
-            value = load(notes.slopes, compartment)
-            speed = slope_of(structure, chain, notes.slopes, compartment) / base
-        else:
-            speed = slope_of(structure, chain, chain.state, compartment) / base
+            value, speed = speed, bend * 2.0
         value = value - target
         over = value > 0.0
         beyond = (over & rising) | (~over & ~rising)
-        high = choose(beyond, time, high)
-        low = choose(beyond, low, time)
+        high = choose(due & beyond, time, high)
+        low = choose(due & ~beyond, time, low)
         following = time - value / speed
-        inside = (following > low) & (following < high)
-        following = choose(inside, following, (low + high) * 0.5)
-        # Newton's error is squared at each step: after one of 1e-8 of the bracket nothing is left to gain.
-        near = (value == 0.0) | (magnitude(following - time) <= end * 1e-8) | (high - low <= end * 2e-16)
+        following = choose((following > low) & (following < high), following, (low + high) * 0.5)
+        # Newton's error is squared at each step: after one of 1e-8 of a base step nothing is left to gain.
+        near = (value == 0.0) | (magnitude(following - time) <= 1e-8) | (high - low <= 2e-16)
         time = choose(due & ~(value == 0.0), following, time)
         due = due & ~near
         if not bits(due):
             break
+    amount = zero
+    for order in range(last, -1, -1):
+        amount = fma(amount, time, load(notes.series, order))
     for i in range(structure.size):
         store(chain.state, i, load(notes.after, i))
-    return larger(time, zero), amount
+    return fma(time, base, at), amount

@@ -1,7 +1,7 @@
 """A scan's way over a gap without events: in steps that grow, each looked into for peaks and crossings.
 
 A change of sign of the derivative over a step brackets an extremum; between extrema the level is monotone, so a change
-of sign against a threshold brackets one crossing. Brackets are closed by Newton's method on the exact solution.
+of sign against a threshold brackets one crossing. :mod:`pkmodel.core.pending` holds the brackets until they are closed.
 
 What is merged here stands in one place each: the compiler takes its time for every copy.
 """
@@ -12,68 +12,56 @@ import numpy as np
 
 from pkmodel.core.chain import apply, extend, measure, move_rest
 from pkmodel.core.jit import merged, piece
-from pkmodel.core.lanes import WIDTH, bits, choose, load, of_bits, splat, store
-from pkmodel.core.roots import find, slope_of
+from pkmodel.core.lanes import WIDTH, bits, choose, load, of_bits, smaller, splat, store
+from pkmodel.core.pending import hold, hold_crossings, resolve_turn
+from pkmodel.core.roots import slope_of
 
 _EVERYONE = (1 << WIDTH) - 1
 
 
 @merged
-def _hold(structure, chain, notes, found, k, due, begin_at, low, high, first, last):
-    """Hold a monotone piece of a step, ``low`` to ``high`` h from ``begin_at``, against the thresholds of output k."""
-    for q in range(notes.limits):
-        place = k * notes.limits + q
-        limit = load(notes.limit, place)
-        was, stays = first > limit, last > limit
-        crossed = load(notes.crossed, place)
-        crossed = choose(due & was & (crossed == np.inf), begin_at + low, crossed)
-        above = load(notes.above, place)
-        above = choose(due & was & stays, above + (high - low), above)
-        passing = due & ((was & ~stays) | (~was & stays))
-        if bits(passing):
-            guess = low + (high - low) * ((limit - first) / (last - first))
-            moment, _ = find(structure, chain, notes, k, np.int64(0), passing, low, high, guess, limit, stays)
-            down, up = passing & was, passing & stays
-            above = choose(down, above + (moment - low), choose(up, above + (high - moment), above))
-            crossed = choose(up & (crossed == np.inf), begin_at + moment, crossed)
-            store(notes.slope, notes.outputs, begin_at + moment)
-            for lane in range(found.n):
-                if (bits(passing) >> lane) & 1:
-                    row = found.patients[lane] * notes.outputs * notes.limits + place
-                    count = found.n_crossings[row]
-                    if count < found.room:
-                        found.crossings[row * found.room + count] = notes.slope[notes.outputs * WIDTH + lane]
-                    found.n_crossings[row] = count + 1
-        store(notes.crossed, place, crossed)
-        store(notes.above, place, above)
-
-
-@merged
-def _look(structure, chain, notes, found, noting, begin_at, length):
+def _look(structure, chain, notes, found, noting, begin, length):
     """Note peaks and crossings over a step from ``notes.before`` to ``chain.state``, in the lanes ``noting``."""
-    zero = splat(0.0)
+    zero, at = splat(0.0), np.int64(0)
     for k in range(notes.outputs):
         compartment = notes.compartment[k]
         first, last = load(notes.before, compartment), load(chain.state, compartment)
         falls, rises = load(notes.slope, k), slope_of(structure, chain, chain.state, compartment)
         store(notes.slope, k, rises)
-        peak, when = load(notes.peak, k), load(notes.when, k)
-        turning = noting & (((falls > 0.0) & (rises < 0.0)) | ((falls < 0.0) & (rises > 0.0)))
-        split, turn, pieces = length, last, 1
+        turning = noting & (falls > 0.0) & (rises < 0.0)
+        if notes.valleys:
+            turning = turning | (noting & (falls < 0.0) & (rises > 0.0))
         if bits(turning):
+            if notes.pending[k] & bits(turning):
+                resolve_turn(structure, chain, notes, found, k)
             guess, up = length * (falls / (falls - rises)), falls < 0.0
-            moment, extremum = find(structure, chain, notes, k, np.int64(1), turning, zero, length, guess, zero, up)
-            split, turn, pieces = choose(turning, moment, length), choose(turning, extremum, last), 2
-            higher = turning & (turn > peak)
-            peak, when = choose(higher, turn, peak), choose(higher, begin_at + split, when)
+            hold(structure, notes, k, turning, notes.before, at, begin, length, zero, length, guess, last, up)
+        peak, when, least = load(notes.peak, k), load(notes.when, k), load(notes.least, k)
         higher = noting & (last > peak)
         store(notes.peak, k, choose(higher, last, peak))
-        store(notes.when, k, choose(higher, begin_at + length, when))
+        store(notes.when, k, choose(higher, begin + length, when))
+        store(notes.least, k, choose(noting, smaller(least, last), least))
         if notes.limits:
-            due, low, high, start, end = noting, zero, split, first, turn
-            for _ in range(pieces):
-                _hold(structure, chain, notes, found, k, due, begin_at, low, high, start, end)
-                due, low, high, start, end = turning, split, length, turn, last
+            straight = noting & ~turning
+            if notes.pending[k] & bits(straight):
+                resolve_turn(structure, chain, notes, found, k)
+            hold_crossings(
+                structure,
+                chain,
+                notes,
+                found,
+                k,
+                straight,
+                notes.before,
+                at,
+                begin,
+                length,
+                zero,
+                length,
+                first,
+                last,
+                notes.above,
+            )
 
 
 @merged

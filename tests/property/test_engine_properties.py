@@ -579,9 +579,9 @@ def test_a_dose_at_an_edge_belongs_to_the_interval_after_it() -> None:
     area = (before + 50.0 + 30.0 - end) / k  # what left, over its rate
     exactly = np.array(
         [
-            [100.0, before, 100.0, 0.0, (100.0 - before) / k],
-            [before, before, before, 8.0, 0.0],
-            [before + 50.0, end, before + 50.0, 8.0, area],
+            [100.0, before, 100.0, 0.0, (100.0 - before) / k, before],
+            [before, before, before, 8.0, 0.0, before],
+            [before + 50.0, end, before + 50.0, 8.0, area, end],
         ]
     )
     # 32 steps of 1/4 h or so at the most, each a rounding, and a difference of numbers four times larger.
