@@ -47,13 +47,22 @@ class Distribution:
     evidence: str = ""
 
     @property
+    def support(self) -> tuple[float, float, tuple[float, ...] | None]:
+        """The least and the largest value that anybody can have, and all of them where they are few."""
+        if self.by_sex is not None:
+            (low, high, some), (least, most, others) = (part.support for part in self.by_sex)
+            both = None if some is None or others is None else tuple(dict.fromkeys(some + others))
+            return min(low, least), max(high, most), both
+        if self.form in ("shares", "fixed"):
+            values = tuple(dict.fromkeys(self.values)) or (self.location,)
+            return min(values), max(values), values
+        ends = (self.location, self.spread) if self.form == "uniform" else (self.low, self.high)
+        return (*ends, None)
+
+    @property
     def oldest(self) -> float:
         """The largest value that anybody can have."""
-        if self.by_sex is not None:
-            return max(part.oldest for part in self.by_sex)
-        if self.form == "shares":
-            return max(self.values)
-        return self.location if self.form == "fixed" else self.spread if self.form == "uniform" else self.high
+        return self.support[1]
 
 
 def _distribution_schema(kind: str) -> shapes.Schema:
