@@ -53,10 +53,10 @@ class Column:
 
         if self.levels:
             order = np.argsort(self.values)
-            found: Ints = self.first + order[np.searchsorted(np.asarray(self.values)[order], values)]
-            return found
-        found = self.first + np.clip(sketch.bins_of(values) - self.low, 0, self.size - 1)
-        return found
+            places: Ints = order[np.searchsorted(np.asarray(self.values)[order], values)]
+            return self.first + places
+        bins: Ints = np.clip(sketch.bins_of(values) - self.low, 0, self.size - 1)
+        return self.first + bins
 
     def middles(self) -> Floats:
         """The value (size,) that stands for each bin."""
