@@ -367,8 +367,7 @@ def _write_tables(study: Study, folder: Path) -> None:
     from pkmodel import parquet
 
     write_csv(folder / "findings.csv", list(COLUMNS), [vars(finding) for finding in study.results])
-    if study.results:
-        write_csv(folder / "failing.csv", list(failing.COLUMNS), [vars(item) for item in study.profiles])
+    write_csv(folder / "failing.csv", list(failing.COLUMNS), [vars(item) for item in study.profiles])
     if study.comparisons:
         write_csv(folder / "comparison.csv", list(study.comparisons[0]), study.comparisons)
     if study.clinic_rows:
