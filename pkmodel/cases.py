@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel import cautions, findings, measurement, metrics
+from pkmodel import cautions, findings, measurement, metrics, profiles
 from pkmodel.engine import Grid, grid_of
 from pkmodel.findings import Question
 from pkmodel.metrics import Request, Span
 from pkmodel.population import Population
+from pkmodel.profiles import Layout
 from pkmodel.schedule import Schedule
 from pkmodel.specs.library import Arm, Scenario, drug_fraction
 from pkmodel.specs.model import ModelSpec
@@ -41,6 +42,8 @@ class Case:
     last_window: float
     questions: dict[Question, tuple[Request, list[Span]]]
     """What this model is set beside others in; empty where its arm runs on one model."""
+    profile: Layout
+    """What is counted of the covariates of those who break a rule."""
 
     @property
     def starts(self) -> Floats:
@@ -69,6 +72,8 @@ def cases_of(scenario: Scenario, *, all_metrics: bool = False) -> list[Case]:
             own = grid[start + grid < end] + start
             times.append(own)
             session_of.append(np.full(own.size, index + 1))
+        labels = [(rule.id, label) for rule in spec.rules for label in findings.spans_of(rule.window, len(plan))]
+        profile = profiles.layout(scenario.population, labels, spec.sampling.replicates if spec.sampling.even else 1)
         for model in arm.models:
             fraction, warnings = drug_fraction(arm.protocol, model, arm.drug)
             requests: dict[Request, list[Span]] = {}
@@ -105,6 +110,7 @@ def cases_of(scenario: Scenario, *, all_metrics: bool = False) -> list[Case]:
                     session_of=np.concatenate(session_of),
                     last_window=max(metrics.LAST_WINDOW, spec.observe.span.value),
                     questions=findings.questions_of(spec, model, len(plan)) if len(arm.models) > 1 else {},
+                    profile=profile,
                 )
             )
     return found

@@ -119,8 +119,10 @@ def study(found: Study, folder: Path) -> None:
 
 def _findings(found: Study) -> None:
     """One line per rule and window, under it one per arm, or per model of an arm and what they say together."""
+    from pkmodel import failing
     from pkmodel.findings import described
 
+    who = failing.sentences(found.results, found.profiles)
     several = len(found.models) > 1
     names = {id(item): f"    {item.model}" if several else f"  {item.arm}" for item in found.results}
     widths = {"arm": max(map(len, names.values())), "kept by": 8, "95 % interval": 14, "required": 8, "verdict": 9}
@@ -153,6 +155,9 @@ def _findings(found: Study) -> None:
                 if (joint := together.get((rule.id, window, arm))) is not None:
                     line = f"{escape(arm)}: [{_COLOURS.get(joint.verdict, 'yellow')}]{escape(joint.sentence)}[/]"
                     out.print(Padding(line, (0, 0, 0, 2)))
+            for item in here:
+                if words := who.get((item.rule, item.arm, item.model, window)):
+                    text(f"{item.arm}{f', {item.model}' if several else ''}: {words}", indent=2)
             first = False
 
 

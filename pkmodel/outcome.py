@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel import between, cautions, findings, metrics, replicates
-from pkmodel.cases import Case, condition, variability_notes
+from pkmodel import against_reference, between, cautions, failing, findings, replicates
+from pkmodel.cases import Case, variability_notes
 from pkmodel.engine import AUTO, Numerics
 from pkmodel.findings import Finding, Question
-from pkmodel.metrics import Request, Span
+from pkmodel.metrics import Request
 from pkmodel.specs.library import Scenario
 from pkmodel.specs.model import ModelSpec
 
@@ -50,12 +50,15 @@ class CaseSums:
     """What a clinic did: in how many patients, by session, stage and what."""
     people: dict[str, int] = field(default_factory=dict)
     """How many of the patients are adults, and how many children."""
+    profiles: Counts = field(default_factory=lambda: np.zeros((0, 0, 0), dtype=np.uint32))
+    """(rules and windows + 1, replicates, cells): covariates of everybody, and of those who break each rule."""
 
     def add(self, other: CaseSums) -> None:
         """Add the counts of other patients."""
         self.bands += other.bands
         self.peaks += other.peaks
         self.effects += other.effects
+        self.profiles += other.profiles
         for rule, count in other.met.items():
             self.met[rule] = self.met.get(rule, 0) + count
         for rule, counts in other.met_in.items():
@@ -283,58 +286,19 @@ class Study:
     @cached_property
     def comparisons(self) -> list[dict[str, Any]]:
         """Arms against the reference, patient by patient: medians, the median ratio, and the share that is lower."""
-        compare = self.scenario.spec.compare
-        if compare is None:
-            return []
-        rows = []
-        base = {case.model.id: k for k, case in enumerate(self.cases) if case.arm.name == compare.reference}
-        for case, values in zip(self.cases, self.compared, strict=True):
-            if case.arm.name == compare.reference:
-                continue
-            # An arm on a model of its own is compared with the reference arm on whatever model that has.
-            reference = self.compared[base.get(case.model.id, next(iter(base.values())))]
-            alike = {
-                (request.metric, request.threshold, request.moment): values for request, values in reference.items()
-            }
-            for request, own in values.items():
-                other = alike.get((request.metric, request.threshold, request.moment))
-                if other is not None:
-                    rows.append({**self._compared(own, other), **self._labels(case, request)})
-        order = ("arm", "reference", "model", "output", "metric", "condition", "window", "n", "unit")
-        return [{key: row.pop(key) for key in order} | row for row in rows]
+        return against_reference.rows(self.scenario.spec, self.cases, self.compared, self.n)
 
-    def _labels(self, case: Case, request: Request) -> dict[str, Any]:
-        compare = self.scenario.spec.compare
-        assert compare is not None
-        return {
-            "arm": case.arm.name,
-            "reference": compare.reference,
-            "model": case.model.id,
-            "output": request.output,
-            "metric": request.metric,
-            "condition": condition(request, Span("session"), case.model),
-            "window": str(compare.window),
-            "n": self.n,
-            "unit": metrics.unit_of(request.metric, case.model.observables[request.output]),
-        }
+    @cached_property
+    def profiles(self) -> list[failing.Difference]:
+        """Who breaks each rule, beside the rest: a covariate at a time, those that differ most first."""
+        return failing.differences(self.cases, [sums.profiles for sums in self.sums])
 
-    def _compared(self, own: Floats, other: Floats) -> dict[str, Any]:
-        lower = int((own < other).sum())
-        low, high = findings.wilson(lower, self.n)
-        sampling = self.scenario.spec.sampling
-        if sampling.even:
-            counts = replicates.counted(own < other, 0, sampling.replicates)
-            low, high = replicates.share_interval(counts, self.n) or (low, high)
-        usable = np.isfinite(own) & np.isfinite(other) & (other > 0)
-        return {
-            "median": _finite(np.median(own)),
-            "median_reference": _finite(np.median(other)),
-            "median_ratio": _finite(np.median(own[usable] / other[usable])) if usable.any() else None,
-            "n_lower": lower,
-            "share_lower": lower / self.n,
-            "low": low,
-            "high": high,
-        }
+    @property
+    def failing(self) -> pd.DataFrame:
+        """The covariates of those who break a rule as a table, columns as in failing.csv."""
+        import pandas as pd
+
+        return pd.DataFrame([vars(item) for item in self.profiles], columns=list(failing.COLUMNS))
 
     @property
     def assumptions(self) -> list[str]:
@@ -362,8 +326,3 @@ class Study:
             for sentence in variability_notes(self.scenario, [model])
         )
         return list(dict.fromkeys(said))
-
-
-def _finite(value: Any) -> float | None:
-    """A number for a table; None where it is infinite (a level that half of the patients never reach)."""
-    return float(value) if np.isfinite(value) else None

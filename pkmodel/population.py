@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from pkmodel import units
 from pkmodel.errors import InputError, Problem, one_of, shown
+from pkmodel.marginals import score_within, value_of
 from pkmodel.specs import fields
 from pkmodel.specs.covariance import factor
 from pkmodel.specs.csv_people import Table
 from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.parameter import Parameter
-from pkmodel.specs.population import CORRELATED, PLAUSIBLE, PLAUSIBLE_TEXT, Distribution, PopulationSpec
+from pkmodel.specs.population import CORRELATED, PLAUSIBLE, PLAUSIBLE_TEXT, PopulationSpec
 from pkmodel.specs.variability import Block
 from pkmodel.streams import correlated
 from pkmodel.streams import normals as normals
@@ -122,7 +123,8 @@ def sample_covariates(spec: PopulationSpec, seed: int, first: int, count: int) -
     """Draw the covariates of a block of patients.
 
     Age, height and weight come from a Gaussian copula with the stated correlations; each marginal is cut to
-    its range by inverting its distribution function between the ends, so no draw is ever rejected.
+    its range by inverting its distribution function between the ends, so no draw is ever rejected. A marginal with
+    bands of age is the stated one within each band, and there it is correlated with the rank of the age in the band.
 
     In a mixture a stream of its own says which component a patient belongs to; whoever belongs to it is the patient
     of that number in a run of the component alone. Rows of a table are taken in order or drawn by a stream.
@@ -135,17 +137,25 @@ def sample_covariates(spec: PopulationSpec, seed: int, first: int, count: int) -
         return _tabled(spec.table, seed, first, count)
     female = (stream(seed, "sex", first, count) < spec.female_share).astype(float)
     independent = np.stack([normals(seed, f"covariate/{name}", first, count) for name in CORRELATED])
-    together = correlated(np.asarray(spec.copula_factor()), independent)
+    lower = np.asarray(spec.copula_factor())
+    together = correlated(lower, independent)
     covariates: dict[str, Floats] = {"female": female}
-    for name, z in zip(CORRELATED, together, strict=True):
-        covariates[name] = _invert(getattr(spec, name), z, female)
+    for index, name in enumerate(CORRELATED):
+        marginal, z, age = getattr(spec, name), together[index], covariates.get("age")
+        if "age" in marginal.needs and lower[index, 0]:
+            assert spec.age is not None and age is not None
+            # Age is first of the correlated, so that its score is its own draw.
+            own = score_within(marginal, spec.age, independent[0], female, age)
+            z = correlated(lower, np.stack([own, *independent[1:]]))[index]
+        covariates[name] = value_of(marginal, z, female, age)
     shares = [spec.ancestry.get(name, 0.0) for name in fields.ANCESTRIES]  # type: ignore[call-overload]
     edges = np.cumsum(shares)[:-1]
     covariates["ancestry"] = np.searchsorted(edges, stream(seed, "ancestry", first, count), side="right").astype(float)
     for name, usual in (("cyp2b6_activity", 1.0), ("hepatic_impairment", 0.0), ("severity", None)):
         distribution = getattr(spec, name)
         if distribution is not None:
-            covariates[name] = _invert(distribution, normals(seed, f"covariate/{name}", first, count), female)
+            z = normals(seed, f"covariate/{name}", first, count)
+            covariates[name] = value_of(distribution, z, female, covariates["age"])
         elif usual is not None:
             covariates[name] = np.full(count, usual)
     return Population(first, count, covariates)
@@ -211,36 +221,6 @@ def dimensions(spec: PopulationSpec, models: Iterable[ModelSpec] = ()) -> tuple[
 
     of_people(spec)
     return tuple(dict.fromkeys(names))
-
-
-def _invert(distribution: Distribution, z: Floats, female: Floats) -> Floats:
-    """The value of a cut distribution at the normal score ``z``."""
-    from scipy.special import ndtr, ndtri
-
-    if distribution.by_sex is not None:
-        women, men = (_invert(part, z, female) for part in distribution.by_sex)
-        return np.where(female == 1.0, women, men)
-    low, high, centre, spread = distribution.low, distribution.high, distribution.location, distribution.spread
-    if distribution.form == "fixed":
-        return np.full_like(z, centre)
-    if distribution.form == "shares":
-        which = np.searchsorted(distribution.edges, ndtr(z), side="right")
-        chosen: Floats = np.asarray(distribution.values)[which]
-        return chosen
-    if distribution.form == "uniform":
-        return centre + (spread - centre) * ndtr(z)  # type: ignore[no-any-return]
-    log = distribution.form == "lognormal"
-
-    def score(bound: float) -> float:
-        if log:
-            return (np.log(bound / centre) / spread) if bound > 0 else -np.inf
-        return (bound - centre) / spread
-
-    below, above = ndtr(score(low)), ndtr(score(high))
-    cut = ndtri(below + ndtr(z) * (above - below))
-    value = centre * np.exp(spread * cut) if log else centre + spread * cut
-    inside: Floats = np.clip(value, low, high)
-    return inside
 
 
 def sample_effects(population: Population, model: ModelSpec, seed: int) -> Population:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pkmodel import between, provenance, replicates
+from pkmodel import between, failing, provenance, replicates
 from pkmodel import study as studies
 from pkmodel.engine import AUTO, Numerics
 from pkmodel.errors import InputError, Problem, RunError
@@ -31,6 +31,7 @@ NOT_FOR_CARE = "For research and teaching only. Not for patient care."
 FILES = (
     "findings.csv",
     "findings.json",
+    "failing.csv",
     "comparison.csv",
     "metrics.parquet",
     "patients.parquet",
@@ -324,6 +325,7 @@ def findings_json(study: Study) -> dict[str, Any]:
         "interval": replicates.method(study.scenario)
         + ("" if study.precise is None else "; that of the rule under precision is a confidence sequence, see there"),
         "findings": [vars(finding) for finding in study.results],
+        "failing": {"holds": failing.HOLDS, "said": _who_breaks(study)},
         "comparison": study.comparisons,
         "joint": [item.plain() for item in study.joint_verdicts],
         "between_models": {
@@ -338,6 +340,12 @@ def findings_json(study: Study) -> dict[str, Any]:
         "assumptions": study.assumptions,
         "warnings": study.warnings,
     }
+
+
+def _who_breaks(study: Study) -> list[dict[str, Any]]:
+    """In words who breaks the rules that are broken or undecided."""
+    said = failing.sentences(study.results, study.profiles)
+    return [dict(zip(("rule", "arm", "model", "window"), key, strict=True), said=text) for key, text in said.items()]
 
 
 def _uncertainty(study: Study) -> dict[str, Any]:
@@ -359,6 +367,7 @@ def _write_tables(study: Study, folder: Path) -> None:
     from pkmodel import parquet
 
     write_csv(folder / "findings.csv", list(COLUMNS), [vars(finding) for finding in study.results])
+    write_csv(folder / "failing.csv", list(failing.COLUMNS), [vars(item) for item in study.profiles])
     if study.comparisons:
         write_csv(folder / "comparison.csv", list(study.comparisons[0]), study.comparisons)
     if study.clinic_rows:

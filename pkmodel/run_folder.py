@@ -19,7 +19,7 @@ from pkmodel.engine import Numerics
 from pkmodel.errors import InputError, Interrupted, Problem, RunError
 
 PARTS, FILE = "parts", "run.json"
-FORMAT = 1
+FORMAT = 2
 
 
 class Shard(NamedTuple):

@@ -121,8 +121,9 @@ def groups_of(spec: PopulationSpec, model: ModelSpec) -> list[Group]:
         for j, b in enumerate(CORRELATED)
         if i != j and covariance[i, j]
     }
-    joined |= {frozenset((name, "female")) for name in CORRELATED if getattr(spec, name).by_sex is not None}
     history = ("ancestry", "severity", "cyp2b6_activity", "hepatic_impairment")
+    stated = {name: getattr(spec, name) for name in (*CORRELATED, *history[1:])}
+    joined |= {frozenset((name, other)) for name, item in stated.items() if item is not None for other in item.needs}
     covariates = _together(("female", *CORRELATED, *history), joined)
     found = [Group(", ".join("sex" if name == "female" else name for name in names), names) for names in covariates]
     block = model.variability.between_subject

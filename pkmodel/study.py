@@ -200,6 +200,7 @@ def no_sums(case: Case) -> CaseSums:
         bands=np.zeros((case.times.size, outputs, sketch.BINS), dtype=np.uint32),
         peaks=np.zeros((case.n_sessions, outputs, sketch.BINS), dtype=np.uint32),
         effects=np.zeros((len(case.model.effects), case.times.size, sketch.SIGNED), dtype=np.uint32),
+        profiles=case.profile.nobody(),
     )
 
 
@@ -280,8 +281,10 @@ def _run_case(
         for session in range(case.n_sessions):
             highest = metrics.peak(figures[name], Span("session", session + 1), Request("peak", name))
             sketch.count(highest, sums.peaks[session, index])
+    breakers = case.profile.seen(drawn, sums.profiles)
     for rule in scenario.spec.rules:
         for label, kept in findings.keeps(rule, case.model, figures, case.n_sessions, evaluate).items():
+            breakers.kept(rule.id, label, kept)
             sums.met[rule.id, label] = sums.met.get((rule.id, label), 0) + int(kept.sum())
             if scenario.spec.sampling.even:
                 counts = replicates.counted(kept, drawn.first, scenario.spec.sampling.replicates)

@@ -27,6 +27,13 @@ def bin_of(level):
     return min(max(key, 0), BINS - 1)
 
 
+def bins_of(levels: np.ndarray) -> np.ndarray:
+    """The bin (...) of each of ``levels`` (...), all at least 0: as :func:`bin_of`, for Python to call."""
+    keys = (np.ascontiguousarray(levels, dtype=np.float64).view(np.int64) >> _SHIFT) - _BASE + 1
+    found: np.ndarray = np.clip(keys, 0, BINS - 1)
+    return found
+
+
 def middles() -> np.ndarray:
     """The level that stands for each bin (BINS,): its middle; 0 for the lowest."""
     keys = (np.arange(_SPAN, dtype=np.int64) + _BASE) << _SHIFT
@@ -35,10 +42,11 @@ def middles() -> np.ndarray:
     return np.concatenate([[0.0], 0.5 * (edges + upper), [2.0**_HIGH_EXPONENT]])
 
 
-def quantiles(counts: np.ndarray, shares: np.ndarray) -> np.ndarray:
+def quantiles(counts: np.ndarray, shares: np.ndarray, levels: np.ndarray | None = None) -> np.ndarray:
     """Quantiles (..., len(shares)) of sketches ``counts`` (..., BINS), or (..., SIGNED) of values of either sign.
 
-    The share p is the level at rank ``ceil(p n)``: a value of the sample, not between two of them.
+    Or of counts (..., b) of other bins, with what stands for each: ``levels`` (b,). The share p is the level at rank
+    ``ceil(p n)``: a value of the sample, not between two of them.
     """
     # Only the bins that something fell into: a few hundred of the thousands.
     signed = counts.shape[-1] == SIGNED
@@ -46,8 +54,10 @@ def quantiles(counts: np.ndarray, shares: np.ndarray) -> np.ndarray:
     first, last = (int(used[0]), int(used[-1]) + 1) if used.size else (0, 1)
     cumulative = counts[..., first:last].cumsum(axis=-1, dtype=np.int64)
     totals = cumulative[..., -1]
-    levels = middles()
-    table = (np.concatenate([-levels[::-1], levels]) + 0.0 if signed else levels)[first:last]
+    if levels is None:
+        sizes = middles()
+        levels = np.concatenate([-sizes[::-1], sizes]) + 0.0 if signed else sizes
+    table = levels[first:last]
     found = np.empty((*counts.shape[:-1], len(shares)))
     for index, share in enumerate(shares):
         rank = np.maximum(np.ceil(share * totals - 1e-9), 1)

@@ -2,221 +2,38 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PlainValidator, PrivateAttr, model_validator
 
 from pkmodel import units
-from pkmodel.errors import InputError, Problem, nearest, one_of, shown
+from pkmodel.errors import InputError, Problem, shown
 from pkmodel.specs import fields, shapes
 from pkmodel.specs.csv_people import FromCsv, Table
+from pkmodel.specs.distribution import Distribution, distribution
 from pkmodel.specs.loading import Spec
 from pkmodel.specs.plausible import PLAUSIBLE as PLAUSIBLE
 from pkmodel.specs.plausible import PLAUSIBLE_TEXT as PLAUSIBLE_TEXT
 
-FORMS = ("normal", "truncated_normal", "lognormal", "uniform", "fixed", "shares", "by_sex")
 #: What a population file must say of everybody, unless it mixes other populations or reads a table.
 NEEDED = ("sex", "age", "height", "weight")
+#: What it may say of everybody besides.
+HISTORY = ("cyp2b6_activity", "hepatic_impairment", "severity")
 #: Grades that show under every result of a population.
 UNPUBLISHED = ("derived", "borrowed", "assumed", "unsourced")
 #: Covariates that may be correlated with one another.
 CORRELATED = ("age", "height", "weight")
 
 
-@dataclass(frozen=True)
-class Distribution:
-    """A distribution of one covariate in base units, cut to [low, high].
-
-    ``location`` and ``spread`` are mean and SD, or median and SD on the log scale (log-normal). ``values`` are those of
-    discrete shares, ``edges`` their cumulated shares. ``origin`` says where the numbers stand, ``evidence`` how well
-    they are supported.
-    """
-
-    form: str
-    location: float = 0.0
-    spread: float = 0.0
-    low: float = -math.inf
-    high: float = math.inf
-    by_sex: tuple[Distribution, Distribution] | None = None  # female, male
-    values: tuple[float, ...] = ()
-    edges: tuple[float, ...] = ()
-    origin: str = ""
-    evidence: str = ""
-
-    @property
-    def oldest(self) -> float:
-        """The largest value that anybody can have."""
-        if self.by_sex is not None:
-            return max(part.oldest for part in self.by_sex)
-        if self.form == "shares":
-            return max(self.values)
-        return self.location if self.form == "fixed" else self.spread if self.form == "uniform" else self.high
-
-
-def _distribution_schema(kind: str) -> shapes.Schema:
-    """The forms of a distribution; of men and women each one of its own."""
-    one = shapes.quantity(units.KINDS[kind][1], plain=kind == "number")
-    two = {"type": "array", "items": one, "minItems": 2, "maxItems": 2}
-    spread = shapes.quantity('a coefficient of variation such as "22 %"', plain=True)
-    forms = {
-        "normal": two,
-        "truncated_normal": two,
-        "uniform": two,
-        "fixed": one,
-        "lognormal": {
-            "type": "object",
-            "properties": {"median": one, "cv": spread},
-            "required": ["median", "cv"],
-            "additionalProperties": False,
-        },
-        "shares": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {"value": one, "share": shapes.quantity('a share such as "58 %"', plain=True)},
-                "required": ["value", "share"],
-                "additionalProperties": False,
-            },
-            "minItems": 1,
-        },
-        "range": two,
-        "from": {"type": "string"},
-        "evidence": shapes.words(*get_args(fields.Evidence)),
-    }
-    single = {"type": "object", "properties": forms, "additionalProperties": False}
-    by_sex = {
-        "type": "object",
-        "properties": dict.fromkeys(fields.SEXES, single),
-        "required": list(fields.SEXES),
-        "additionalProperties": False,
-    }
-    return {"type": "object", "properties": {**forms, "by_sex": by_sex}, "additionalProperties": False}
-
-
-def _distribution(covariate: str, kind: str) -> Callable[[object], Distribution]:
-    example = {"age": "[45 y, 14 y]", "length": "[161 cm, 7 cm]", "weight": "[74 kg, 15 kg]", "number": "[30, 6]"}[kind]
-    if covariate in ("cyp2b6_activity", "hepatic_impairment"):
-        example = "[0.8, 0.1]"
-
-    def refuse(found: str, expected: str, path: str = "", close: str = "") -> InputError:
-        return InputError(Problem(found=found, expected=expected, path=path, nearest=close))
-
-    def pair(value: object, path: str) -> tuple[float, float]:
-        if not isinstance(value, list) or len(value) != 2:
-            raise refuse(shown(value), f"two values such as {example}", path)
-        return quantity(value[0], f"{path}[0]"), quantity(value[1], f"{path}[1]")
-
-    def quantity(value: object, path: str) -> float:
-        try:
-            return units.as_kind(value, kind).value
-        except InputError as error:
-            raise InputError(error.problems[0].at(path=path)) from None
-
-    def discrete(body: object, low: float, high: float) -> Distribution:
-        expected = "a list of {value: ..., share: ...}"
-        if not isinstance(body, list) or not body:
-            raise refuse(shown(body), expected, "shares")
-        values, edges = [], [0.0]
-        for index, item in enumerate(body):
-            path = f"shares[{index}]"
-            if not isinstance(item, dict) or set(item) != {"value", "share"}:
-                raise refuse(shown(item), "{value: ..., share: ...}", path)
-            found = quantity(item["value"], f"{path}.value")
-            if not low <= found <= high:
-                raise refuse(shown(item["value"]), f"a value of {PLAUSIBLE_TEXT[covariate]}", f"{path}.value")
-            share = units.as_kind(item["share"], "number").value
-            if not 0 <= share <= 1:
-                raise refuse(shown(item["share"]), 'a share from 0 to 1, such as "58 %"', f"{path}.share")
-            values.append(found)
-            edges.append(edges[-1] + share)
-        if abs(edges[-1] - 1.0) > 1e-9:
-            raise refuse(f"shares that add up to {edges[-1]:g}", "shares that add up to 1", "shares")
-        return Distribution("shares", low=low, high=high, values=tuple(values), edges=tuple(edges[1:-1]))
-
-    @shapes.takes(_distribution_schema(kind))
-    def read(value: object) -> Distribution:
-        found = spread_of(value)
-        if not isinstance(value, dict):
-            return found
-        grade = value.get("evidence", "")
-        if grade and grade not in get_args(fields.Evidence):
-            known = get_args(fields.Evidence)
-            raise refuse(shown(grade), one_of(known), "evidence", nearest(str(grade), known))
-        return replace(found, origin=str(value.get("from", "")), evidence=grade)
-
-    def spread_of(value: object) -> Distribution:
-        if isinstance(value, Distribution):
-            return value
-        if not isinstance(value, dict):
-            raise refuse(shown(value), f"a distribution such as {{normal: {example}}}")
-        extra = [key for key in value if key not in (*FORMS, "range", "from", "evidence")]
-        if extra:
-            raise refuse(
-                f"the key {shown(extra[0])}", one_of([*FORMS, "range"]), close=nearest(extra[0], [*FORMS, "range"])
-            )
-        forms = [key for key in FORMS if key in value]
-        if len(forms) != 1:
-            raise refuse(" and ".join(forms) or "none of them", "exactly one of " + ", ".join(FORMS))
-        form, body = forms[0], value[forms[0]]
-        low, high = PLAUSIBLE[covariate]
-        if "range" in value:
-            low, high = pair(value["range"], "range")
-            if low >= high:
-                raise refuse(shown(value["range"]), "a lower bound below the upper one", "range")
-            if low < PLAUSIBLE[covariate][0] or high > PLAUSIBLE[covariate][1]:
-                raise refuse(shown(value["range"]), f"a range within {PLAUSIBLE_TEXT[covariate]}", "range")
-        if form == "by_sex":
-            if not isinstance(body, dict) or set(body) != set(fields.SEXES):
-                raise refuse(shown(body), "a distribution for female and one for male", "by_sex")
-            parts = []
-            for sex in fields.SEXES:
-                try:
-                    if not isinstance(body[sex], dict):
-                        raise refuse(shown(body[sex]), f"a distribution such as {{normal: {example}}}")
-                    parts.append(read({**({"range": value["range"]} if "range" in value else {}), **body[sex]}))
-                except InputError as error:
-                    raise InputError(
-                        [problem.at(path=f"by_sex.{sex}.{problem.path}".rstrip(".")) for problem in error.problems]
-                    ) from None
-            return Distribution("by_sex", by_sex=(parts[0], parts[1]), low=low, high=high)
-        if form == "shares":
-            return discrete(body, low, high)
-        if form == "lognormal":
-            if not isinstance(body, dict) or set(body) != {"median", "cv"}:
-                raise refuse(shown(body), "{median: ..., cv: ...}", form)
-            cv = units.parse(body["cv"], allow_plain=True).value
-            if units.parse(body["cv"], allow_plain=True).unit.dimensions or not 0 < cv <= 5:
-                raise refuse(shown(body["cv"]), 'a coefficient of variation such as "22 %"', f"{form}.cv")
-            location, spread = quantity(body["median"], f"{form}.median"), math.sqrt(math.log1p(cv**2))
-        elif form == "fixed":
-            location, spread = quantity(body, form), 0.0
-        else:
-            location, spread = pair(body, form)
-        if form == "uniform":
-            if location >= spread:
-                raise refuse(shown(body), "a lower value below the upper one", form)
-        elif spread < 0 or (form != "fixed" and spread == 0) or (form == "lognormal" and location <= 0):
-            raise refuse(shown(body), "a positive spread", form)
-        inside = low <= location <= high and (form != "uniform" or spread <= high)
-        if not inside:
-            raise refuse(shown(body), f"a centre within the range ({PLAUSIBLE_TEXT[covariate]} unless stated)", form)
-        return Distribution(form, location, spread, low, high)
-
-    return read
-
-
 ShareOf = Annotated[float, Field(ge=0, le=1), shapes.Also(shapes.quantity('a share such as "58 %"', plain=True))]
-AgeDistribution = Annotated[Distribution, PlainValidator(_distribution("age", "age"))]
-HeightDistribution = Annotated[Distribution, PlainValidator(_distribution("height", "length"))]
-WeightDistribution = Annotated[Distribution, PlainValidator(_distribution("weight", "weight"))]
-SeverityDistribution = Annotated[Distribution, PlainValidator(_distribution("severity", "number"))]
+AgeDistribution = Annotated[Distribution, PlainValidator(distribution("age", "age"))]
+HeightDistribution = Annotated[Distribution, PlainValidator(distribution("height", "length"))]
+WeightDistribution = Annotated[Distribution, PlainValidator(distribution("weight", "weight"))]
+SeverityDistribution = Annotated[Distribution, PlainValidator(distribution("severity", "number"))]
 
 
-ActivityDistribution = Annotated[Distribution, PlainValidator(_distribution("cyp2b6_activity", "number"))]
-ImpairmentDistribution = Annotated[Distribution, PlainValidator(_distribution("hepatic_impairment", "number"))]
+ActivityDistribution = Annotated[Distribution, PlainValidator(distribution("cyp2b6_activity", "number"))]
+ImpairmentDistribution = Annotated[Distribution, PlainValidator(distribution("hepatic_impairment", "number"))]
 
 
 class Component(Spec):
@@ -229,10 +46,10 @@ class Component(Spec):
 class PopulationSpec(Spec):
     """Covariate distributions, or a mixture of populations, or a table of people.
 
-    Correlations are of a Gaussian copula, so every marginal stays as stated. ``severity`` is a score (MADRS, say) that
-    bands of a protocol may ask for; nobody has one where it is not given. Without ``cyp2b6_activity`` and
-    ``hepatic_impairment`` everybody has the activity 1 and no impairment. ``parts`` (the populations of a mixture) and
-    ``table`` (the rows of a file) are filled in by :mod:`pkmodel.specs.people`.
+    Correlations are of a Gaussian copula, so every marginal stays as stated, within each band of age where it has such.
+    ``severity`` is a score (MADRS, say) that bands of a protocol may ask for; nobody has one where it is not given.
+    Without ``cyp2b6_activity`` and ``hepatic_impairment`` everybody has the activity 1 and no impairment. ``parts``
+    (the populations of a mixture) and ``table`` (the rows of a file) are filled in by :mod:`pkmodel.specs.people`.
     """
 
     title: str = ""
@@ -290,10 +107,24 @@ class PopulationSpec(Spec):
             if first == second or first not in CORRELATED or second not in CORRELATED:
                 path = f"correlation.{pair}"
                 problems.append(Problem(shown(pair), "two of age, height and weight, as height~weight", path=path))
+        problems += self._uncovered()
         if problems:
             raise InputError(problems)
         self.copula_factor()
         return self
+
+    def _uncovered(self) -> list[Problem]:
+        """Bands of age that leave out some of the ages that patients have."""
+        if self.age is None:
+            return []
+        youngest, oldest, _ = self.age.support
+        expected = f"bands that cover every age, {youngest:g} to {oldest:g} y"
+        return [
+            Problem(found, expected, path=f"{name}.{path}")
+            for name in (*NEEDED[2:], *HISTORY)
+            if (item := getattr(self, name)) is not None
+            for path, found in item.uncovered(youngest, oldest)
+        ]
 
     def _refuse_own_distributions(self) -> None:
         """A mixture or a table says all of its people; a distribution beside it would be read by nobody."""
@@ -337,10 +168,11 @@ class PopulationSpec(Spec):
     def assumptions(self) -> list[str]:
         """What of the people is assumed, borrowed, derived or without a source; a sentence each."""
         found = [sentence for part in self.parts for sentence in part.assumptions]
-        for name in (*NEEDED[1:], "cyp2b6_activity", "hepatic_impairment", "severity"):
+        for name in (*NEEDED[1:], *HISTORY):
             item = getattr(self, name)
-            if item is not None and item.evidence in UNPUBLISHED:
-                found.append(f"{name} of patients: {item.evidence}" + (f" ({item.origin})" if item.origin else ""))
+            for grade, origin in item.graded if item is not None else ():
+                if grade in UNPUBLISHED:
+                    found.append(f"{name} of patients: {grade}" + (f" ({origin})" if origin else ""))
         for note in self.notes:
             grade, _, what = note.partition(":")
             if what and grade.lower() in UNPUBLISHED:

@@ -1,0 +1,83 @@
+"""Arms against the reference arm, patient by patient: medians, the median ratio, and the share that is lower."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pkmodel import findings, metrics, replicates
+from pkmodel.cases import Case, condition
+from pkmodel.metrics import Request, Span
+from pkmodel.specs.sampling import Sampling
+from pkmodel.specs.scenario import Compare, ScenarioSpec
+
+Floats = NDArray[np.float64]
+
+
+def rows(
+    spec: ScenarioSpec, cases: Sequence[Case], compared: Sequence[Mapping[Request, Floats]], n: int
+) -> list[dict[str, Any]]:
+    """The lines of comparison.csv; none where the scenario compares nothing.
+
+    Parameters
+    ----------
+    compared
+        for each case the values (n,) of each metric, in the order of the patients.
+    """
+    compare = spec.compare
+    if compare is None:
+        return []
+    found = []
+    base = {case.model.id: k for k, case in enumerate(cases) if case.arm.name == compare.reference}
+    for case, values in zip(cases, compared, strict=True):
+        if case.arm.name == compare.reference:
+            continue
+        # An arm on a model of its own is compared with the reference arm on whatever model that has.
+        reference = compared[base.get(case.model.id, next(iter(base.values())))]
+        alike = {(request.metric, request.threshold, request.moment): values for request, values in reference.items()}
+        for request, own in values.items():
+            other = alike.get((request.metric, request.threshold, request.moment))
+            if other is not None:
+                found.append({**_beside(own, other, n, spec.sampling), **_labels(compare, case, request, n)})
+    order = ("arm", "reference", "model", "output", "metric", "condition", "window", "n", "unit")
+    return [{key: row.pop(key) for key in order} | row for row in found]
+
+
+def _labels(compare: Compare, case: Case, request: Request, n: int) -> dict[str, Any]:
+    return {
+        "arm": case.arm.name,
+        "reference": compare.reference,
+        "model": case.model.id,
+        "output": request.output,
+        "metric": request.metric,
+        "condition": condition(request, Span("session"), case.model),
+        "window": str(compare.window),
+        "n": n,
+        "unit": metrics.unit_of(request.metric, case.model.observables[request.output]),
+    }
+
+
+def _beside(own: Floats, other: Floats, n: int, sampling: Sampling) -> dict[str, Any]:
+    lower = int((own < other).sum())
+    low, high = findings.wilson(lower, n)
+    if sampling.even:
+        counts = replicates.counted(own < other, 0, sampling.replicates)
+        low, high = replicates.share_interval(counts, n) or (low, high)
+    usable = np.isfinite(own) & np.isfinite(other) & (other > 0)
+    return {
+        "median": _finite(np.median(own)),
+        "median_reference": _finite(np.median(other)),
+        "median_ratio": _finite(np.median(own[usable] / other[usable])) if usable.any() else None,
+        "n_lower": lower,
+        "share_lower": lower / n,
+        "low": low,
+        "high": high,
+    }
+
+
+def _finite(value: Any) -> float | None:
+    """A number for a table; None where it is infinite (a level that half of the patients never reach)."""
+    return float(value) if np.isfinite(value) else None
