@@ -32,6 +32,7 @@ def figure(found: Comparison) -> Figure:
         f"{case.arm.name}: {case.arm.protocol.title}. Parent drug: {case.model.parent}. {chosen(found, case)}"
         for case in found.study.cases
     ]
+    foot += lower_in(found)
     foot += [f"Beware: {sentence}." for sentence in found.cautions]
     grade = found.request.discharge
     foot.append(f"Discharge: {until} ({grade.evidence}{f': {grade.why}' if grade.why else ''}).")
@@ -69,6 +70,22 @@ def chosen(found: Comparison, case: Case) -> str:
     choice = next(item for item in found.request.chosen if item.arm == case.arm.name)
     how = f"by default: {choice.why}" if choice.default else choice.why
     return f"Model {case.model.id} ({how}; evidence: {case.model.evidence}, {case.model.sampling} sampling)."
+
+
+def lower_in(found: Comparison) -> list[str]:
+    """In what share of patients the highest peak of each arm is lower than that of the reference: a sentence each."""
+    said = []
+    for row in found.rows:
+        if (row.measure.name, row.measure.output) != ("peak", "parent"):
+            continue
+        for cell in row.cells:
+            if (of := cell.sides) is None:
+                continue
+            share = f"{100 * of.lower.share:.1f} % ({100 * of.lower.low:.1f} to {100 * of.lower.high:.1f} %)"
+            same = f", equal in {100 * of.equal.share:.1f} %" if of.equal.count else ""
+            base = found.request.reference
+            said.append(f"{cell.arm}: lower highest peak than {base} in {share} of patients{same}.")
+    return said
 
 
 def _colour(found: Comparison, arm: str) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel import between, cautions, findings, metrics, replicates
+from pkmodel import between, cautions, dominance, findings, metrics, replicates
 from pkmodel.cases import Case, condition, variability_notes
 from pkmodel.engine import AUTO, Numerics
 from pkmodel.findings import Finding, Question
@@ -282,7 +282,7 @@ class Study:
 
     @cached_property
     def comparisons(self) -> list[dict[str, Any]]:
-        """Arms against the reference, patient by patient: medians, the median ratio, and the share that is lower."""
+        """Arms against the reference, patient by patient: medians, the median ratio, and who is lower."""
         compare = self.scenario.spec.compare
         if compare is None:
             return []
@@ -319,21 +319,18 @@ class Study:
         }
 
     def _compared(self, own: Floats, other: Floats) -> dict[str, Any]:
-        lower = int((own < other).sum())
-        low, high = findings.wilson(lower, self.n)
         sampling = self.scenario.spec.sampling
-        if sampling.even:
-            counts = replicates.counted(own < other, 0, sampling.replicates)
-            low, high = replicates.share_interval(counts, self.n) or (low, high)
+        sides = dominance.of_pairs(own, other, sampling.replicates if sampling.even else 0).plain()
         usable = np.isfinite(own) & np.isfinite(other) & (other > 0)
         return {
             "median": _finite(np.median(own)),
             "median_reference": _finite(np.median(other)),
             "median_ratio": _finite(np.median(own[usable] / other[usable])) if usable.any() else None,
-            "n_lower": lower,
-            "share_lower": lower / self.n,
-            "low": low,
-            "high": high,
+            "n_lower": sides.pop("n_lower"),
+            "share_lower": sides.pop("share_lower"),
+            "low": sides.pop("lower_low"),
+            "high": sides.pop("lower_high"),
+            **sides,
         }
 
     @property

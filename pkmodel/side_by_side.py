@@ -9,7 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel import paired, units
+from pkmodel import dominance, paired, units
+from pkmodel.dominance import Dominance
 from pkmodel.paired import Median
 
 Floats = NDArray[np.float64]
@@ -38,6 +39,7 @@ COLUMNS = (
     "ratio_low",
     "ratio_high",
     "note",
+    *dominance.COLUMNS,
 )
 
 
@@ -82,6 +84,7 @@ class Cell:
     note: str
     difference: Median | None = None
     ratio: Median | None = None
+    sides: Dominance | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ class Row:
             for name, of in (("difference", cell.difference), ("ratio", cell.ratio)):
                 ends = (of.value, of.low, of.high) if of else (None, None, None)
                 row |= dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
+            row |= dict.fromkeys(dominance.COLUMNS) if cell.sides is None else cell.sides.plain()
             found.append({key: _finite(row[key]) for key in COLUMNS})
         return found
 
@@ -133,7 +137,12 @@ def row(measure: Measure, arms: Sequence[tuple[str, str]], of_arm: Mapping[str, 
         cell = _cell(arm, model, values, item.note)
         if arm != reference and values is not None and base.values is not None:
             pairs = paired.differences(values, base.values), paired.ratios(values, base.values)
-            cell = replace(cell, difference=paired.median(pairs[0]), ratio=paired.median(pairs[1]))
+            cell = replace(
+                cell,
+                difference=paired.median(pairs[0]),
+                ratio=paired.median(pairs[1]),
+                sides=dominance.of_pairs(values, base.values),
+            )
         cells.append(cell)
     return Row(measure, unit, tuple(cells))
 

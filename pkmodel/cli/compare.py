@@ -20,6 +20,7 @@ from pkmodel.errors import InputError, Problem, shown
 
 if TYPE_CHECKING:
     from pkmodel.comparison import Comparison
+    from pkmodel.dominance import Share
     from pkmodel.paired import Median
     from pkmodel.side_by_side import Cell, Row
 
@@ -161,14 +162,16 @@ def _against(found: Comparison, arm: str, letters: dict[str, str]) -> None:
     """One arm against the reference, patient by patient."""
     base = found.request.reference
     rows = []
-    for row in found.rows:
-        cell = next(cell for cell in row.cells if cell.arm == arm)
+    told = [(row, next(cell for cell in row.cells if cell.arm == arm)) for row in found.rows]
+    for row, cell in told:
         if cell.difference is not None:
             ratio = _interval(cell.ratio) if cell.ratio is not None else ""
             rows.append({"measure": _named(row), "difference": _interval(cell.difference), "ratio": ratio})
     own, other = letters[arm], letters[base]
     console.text(f"{own} - {other} and {own} / {other}, patient by patient, with 95 % intervals", bold=True)
     _table(rows)
+    console.text(f"{own} against {other}: in what percent of patients, with 95 % intervals", bold=True)
+    _table(_sides(told))
 
 
 def _named(row: Row) -> str:
@@ -208,6 +211,25 @@ def _cell(cell: Cell) -> str:
     middle, low, high = (_number(value, "never") for value in (cell.median, cell.p5, cell.p95))
     text = middle if low == high else f"{middle} ({low}-{high})"
     return f"{text}, {cell.note}" if cell.note else text
+
+
+def _sides(told: Sequence[tuple[Row, Cell]]) -> list[dict[str, str]]:
+    """How often an arm is lower, equal, higher; and infinite in both, where that is ever so."""
+    rows = []
+    untold = any(cell.sides.untold for _, cell in told if cell.sides is not None)
+    for row, cell in told:
+        if (of := cell.sides) is None:
+            continue
+        percent = {side: _percent(getattr(of, side), interval=side != "equal") for side in ("lower", "equal", "higher")}
+        rows.append({"measure": _named(row), **percent})
+        if untold:
+            rows[-1]["never in both"] = f"{100 * of.untold / of.n:.1f}"
+    return rows
+
+
+def _percent(of: Share, *, interval: bool) -> str:
+    text = f"{100 * of.share:.1f}"
+    return f"{text} ({100 * of.low:.1f} to {100 * of.high:.1f})" if interval else text
 
 
 def _interval(of: Median) -> str:
