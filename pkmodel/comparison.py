@@ -138,8 +138,9 @@ def _collect(request: Request, case: Case, found: study.CaseChunk, into: Collect
     assert found.taken is not None
     given = found.taken.given > 0.0
     sessions: dict[metrics.Request, list[MetricValues]] = {}
-    for item in found.metrics:
-        sessions.setdefault(item.request, []).append(item)
+    for item in sorted(found.metrics, key=lambda item: item.span.session):
+        if item.span.kind == "session":  # a rule may ask for a course, or for some sessions before the others
+            sessions.setdefault(item.request, []).append(item)
     for asked in request.scenario.asked:
         parts = sessions[findings.requested(asked, case.model)]
         values = np.stack([part.values for part in parts])

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pkmodel import comparison, paired, report, side_by_side
+from pkmodel import comparison, findings, needed, paired, report, side_by_side
 from pkmodel.cases import cases_of
 from pkmodel.comparison import Comparison
+from pkmodel.outcome import Study
 from pkmodel.specs import defaults
 from pkmodel.specs.comparison import Request
 from pkmodel.study import Progress
@@ -45,6 +46,10 @@ def run(
         rows = [line for row in found.rows for line in row.plain(request.reference)]
         report.write_csv(folder / "comparison.csv", list(side_by_side.COLUMNS), rows)
         report.write_json(folder / "comparison.json", plain(found))
+        if found.study.results:
+            rows = [vars(finding) for finding in found.study.results]
+            report.write_csv(folder / "findings.csv", list(findings.COLUMNS), rows)
+            report.write_pairs(found.study, folder)
         parquet.write_bands(found.study.band_columns, folder / "bands.parquet")
         picture = comparison_figure.figure(found)
         picture.savefig(folder / "comparison.png", dpi=130, pil_kwargs={"compress_level": 2})
@@ -96,7 +101,15 @@ def plain(found: Comparison) -> dict[str, Any]:
             ],
         },
         "comparison": [line for row in found.rows for line in row.plain(request.reference)],
+        **_rules(found.study),
         "cautions": found.cautions,
         "assumptions": found.study.assumptions,
         "warnings": found.study.warnings,
     }
+
+
+def _rules(study: Study) -> dict[str, Any]:
+    """The rules that were asked for, judged in every arm."""
+    if not study.results:
+        return {}
+    return {"findings": [vars(finding) for finding in study.results], **needed.section(study.pairs)}

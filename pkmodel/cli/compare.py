@@ -56,6 +56,10 @@ def compare(
         str | None, typer.Option(help='When a patient may leave, such as "parent below 70 ng/mL".')
     ] = None,
     reference: Annotated[str | None, typer.Option(help="Arm that the others are held against [the first].")] = None,
+    rule: Annotated[
+        list[str] | None,
+        typer.Option(help="Rule that is judged in every arm, by name or path, such as ceiling; may be repeated."),
+    ] = None,
     output: Annotated[str | None, typer.Option("-o", "--out", help="Directory for the files.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -76,6 +80,7 @@ def compare(
         thresholds=threshold or [],
         discharge=discharge,
         reference=reference,
+        rules=rule or [],
     )
     folder = out_path(output)
     with Progress(n, quiet=as_json) as advance:
@@ -129,6 +134,7 @@ def _print(found: Comparison, folder: Path | None) -> None:
     for case in cases:
         if case.arm.name != request.reference:
             _against(found, case.arm.name, letters)
+    console.rules(found.study)
     console.text(f"n = {found.study.n:,} virtual patients, seed {found.study.scenario.spec.seed}. {paired.HOLDS}.")
     console.text("Patients are paired: the same age, weight, height, sex and ancestry in every arm.")
     for sentence in found.pairing:

@@ -13,7 +13,7 @@ from typing import Any
 from pkmodel.errors import InputError, Problem, unknown_name
 from pkmodel.specs import defaults
 from pkmodel.specs.asked import Asked, Bound, bound
-from pkmodel.specs.library import Scenario, load_effect, load_population, load_protocol, load_scenario
+from pkmodel.specs.library import Scenario, load_effect, load_population, load_protocol, load_rule, load_scenario
 from pkmodel.specs.loading import find, is_path
 from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.protocol import ProtocolSpec
@@ -66,6 +66,7 @@ def prepare(
     thresholds: Sequence[str] = (),
     discharge: str | None = None,
     reference: str | None = None,
+    rules: Sequence[str] = (),
 ) -> Request:
     """The scenario that sets protocols side by side.
 
@@ -81,6 +82,8 @@ def prepare(
         when a patient may leave, such as ``parent below 70 ng/mL``.
     reference
         the arm that the others are held against; the first one by default.
+    rules
+        names or paths of rules that are judged in every arm.
 
     Raises
     ------
@@ -122,6 +125,11 @@ def prepare(
             attached.append(item.output)
             known.append(item.output)
             options.append(option)
+    try:
+        for source in rules:
+            load_rule(source)
+    except InputError as error:
+        raise InputError([_placed(problem, "--rule") for problem in error.problems]) from None
     titles = [protocol.title for _, protocol in loaded.values()]
     tree: dict[str, Any] = {
         "title": " / ".join(loaded),
@@ -132,6 +140,7 @@ def prepare(
         "n": n,
         "seed": seed,
         "observe": OBSERVED,
+        "rules": [*rules],
         "compare": {"reference": base, "metrics": ["peak", "auc"]},
     }
     for choice_of in chosen:
@@ -179,6 +188,8 @@ def _placed(problem: Problem, option: str = "", effects: Sequence[str] = ()) -> 
         return problem.at(where=options[head], path="")
     if head == "effects":
         return problem.at(where=effects[int(rest.partition("]")[0])], path="")
+    if head == "rules":
+        return problem.at(where="--rule", path=rest.partition("].")[2])
     return problem.at(where="compare", path=problem.path.removeprefix("arms."))
 
 
