@@ -14,9 +14,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel import findings, metrics, side_by_side, study, tally
+from pkmodel import findings, metrics, proportionality, side_by_side, study, tally
 from pkmodel.cases import Case, cases_of
 from pkmodel.outcome import Study
+from pkmodel.proportionality import First, Slope
 from pkmodel.side_by_side import Collected, Measure, Row, Side, Values, over_sessions
 from pkmodel.specs import defaults
 from pkmodel.specs.comparison import Request
@@ -46,6 +47,7 @@ class Comparison:
     request: Request
     study: Study
     collected: dict[str, Collected] = field(default_factory=dict)
+    first: dict[str, First] = field(default_factory=dict)
 
     @cached_property
     def rows(self) -> list[Row]:
@@ -61,6 +63,15 @@ class Comparison:
             of_arm = {arm: item.of(measure, _missing(measure)) for arm, item in self.collected.items()}
             found.append(side_by_side.row(measure, arms, of_arm, self.request.reference))
         return found
+
+    @cached_property
+    def slopes(self) -> list[Slope]:
+        """How exposure grows with the dose, where arms differ in it."""
+        return self._slopes[0]
+
+    @cached_property
+    def _slopes(self) -> tuple[list[Slope], list[str]]:
+        return proportionality.slopes(self.study.cases, self.first)
 
     @property
     def pairing(self) -> list[str]:
@@ -103,7 +114,7 @@ class Comparison:
         lengths = {len(case.arm.protocol.plan()) for case in self.study.cases}
         if len(lengths) > 1:
             said.append("courses differ in their number of sessions: totals of a course do so for that reason alone")
-        return said
+        return said + self._slopes[1]
 
 
 def _drawn(model: ModelSpec) -> list[str]:
@@ -122,15 +133,17 @@ def run(
     """Run a comparison; ``sink`` gets every chunk too, and the rest is as in :func:`pkmodel.study.run`."""
     cases = cases_of(request.scenario)
     collected = {case.arm.name: Collected() for case in cases}
+    first = {case.arm.name: First.nothing() for case in cases}
 
     def take(part: Chunk) -> None:
         for case, found in zip(cases, part.cases, strict=True):
             _collect(request, case, found, collected[case.arm.name])
+            _first(case, found, first[case.arm.name])
         if sink is not None:
             sink(part)
 
     done = study.run(request.scenario, jobs=jobs, sink=take, progress=progress, chunk=chunk)
-    return Comparison(request, done, collected)
+    return Comparison(request, done, collected, first)
 
 
 def _collect(request: Request, case: Case, found: study.CaseChunk, into: Collected) -> None:
@@ -165,6 +178,16 @@ def _collect(request: Request, case: Case, found: study.CaseChunk, into: Collect
             stated, unit = found.taken.sessions[name], tally.STATED[name]
             partly = f"stated in {stated} of {len(plan)} sessions" if stated < len(plan) and name != "devices" else ""
             into.add(measure, found.taken.totals[name], unit, partly)
+
+
+def _first(case: Case, found: study.CaseChunk, into: First) -> None:
+    """What the patients of a chunk get in their first session, and what comes of it."""
+    assert found.taken is not None
+    into.doses.append(found.taken.given[0])
+    for item in found.metrics:
+        wanted = item.request.output == case.model.parent and item.request.metric in proportionality.EXPOSURES
+        if wanted and item.span == metrics.Span("session", 1):
+            into.exposures[item.request.metric].append(item.values)
 
 
 def _watched(drug: str, route: str) -> float:

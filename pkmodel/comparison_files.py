@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pkmodel import comparison, findings, needed, paired, report, side_by_side
+from pkmodel import comparison, findings, needed, paired, proportionality, report, side_by_side
 from pkmodel.cases import cases_of
 from pkmodel.comparison import Comparison
 from pkmodel.outcome import Study
@@ -46,6 +46,9 @@ def run(
         rows = [line for row in found.rows for line in row.plain(request.reference)]
         report.write_csv(folder / "comparison.csv", list(side_by_side.COLUMNS), rows)
         report.write_json(folder / "comparison.json", plain(found))
+        if found.slopes:
+            slopes = [slope.plain() for slope in found.slopes]
+            report.write_csv(folder / "proportionality.csv", list(proportionality.COLUMNS), slopes)
         if found.study.results:
             rows = [vars(finding) for finding in found.study.results]
             report.write_csv(folder / "findings.csv", list(findings.COLUMNS), rows)
@@ -101,6 +104,7 @@ def plain(found: Comparison) -> dict[str, Any]:
             ],
         },
         "comparison": [line for row in found.rows for line in row.plain(request.reference)],
+        **_slopes(found),
         **_rules(found.study),
         "cautions": found.cautions,
         "assumptions": found.study.assumptions,
@@ -113,3 +117,10 @@ def _rules(study: Study) -> dict[str, Any]:
     if not study.results:
         return {}
     return {"findings": [vars(finding) for finding in study.results], **needed.section(study.pairs)}
+
+
+def _slopes(found: Comparison) -> dict[str, Any]:
+    """How exposure grows with the dose, where arms differ in it."""
+    if not found.slopes:
+        return {}
+    return {"proportionality": {"holds": proportionality.HOLDS, "slopes": [slope.plain() for slope in found.slopes]}}

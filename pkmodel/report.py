@@ -49,7 +49,7 @@ FILES_OF_CLINICS = ("clinic.csv", "ledger.parquet")
 #: And where parameter uncertainty is asked for.
 FILES_OF_DRAWS = ("uncertainty.csv",)
 #: And what only ``pkmodel compare`` writes.
-FILES_OF_COMPARISON = ("comparison.json", "comparison.png")
+FILES_OF_COMPARISON = ("comparison.json", "comparison.png", "proportionality.csv")
 #: And what ``pkmodel design`` and ``pkmodel sensitivity`` write.
 FILES_OF_DESIGN = ("design.json", "design.csv", "design.png", "sensitivity.json", "sensitivity.csv", "sensitivity.png")
 ALL_FILES = (

@@ -134,6 +134,7 @@ def _print(found: Comparison, folder: Path | None) -> None:
     for case in cases:
         if case.arm.name != request.reference:
             _against(found, case.arm.name, letters)
+    _slopes(found)
     console.rules(found.study)
     console.text(f"n = {found.study.n:,} virtual patients, seed {found.study.scenario.spec.seed}. {paired.HOLDS}.")
     console.text("Patients are paired: the same age, weight, height, sex and ancestry in every arm.")
@@ -162,6 +163,18 @@ def _print(found: Comparison, folder: Path | None) -> None:
     if folder is not None:
         console.text(f"Files in {folder}: {', '.join(report.files_in(folder))}")
     console.text(NOT_FOR_CARE)
+
+
+def _slopes(found: Comparison) -> None:
+    """How exposure grows with the dose, where arms differ in it."""
+    from pkmodel import proportionality
+
+    if not found.slopes:
+        return
+    console.text("Does exposure grow as the dose does? log(exposure) = a + b log(dose)", bold=True)
+    for slope in found.slopes:
+        console.text(f"{', '.join(slope.arms)}: {slope.words()}. {slope.n:,} patients.", indent=2)
+    console.text(f"{proportionality.HOLDS}. Dose: mg of base given to each patient in the first session.", indent=2)
 
 
 def _against(found: Comparison, arm: str, letters: dict[str, str]) -> None:
