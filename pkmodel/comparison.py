@@ -8,13 +8,14 @@ names is drawn apart, and adds to the spread of the differences.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel import findings, metrics, proportionality, side_by_side, study, tally
+from pkmodel import findings, groups, metrics, proportionality, side_by_side, study, tally
 from pkmodel.cases import Case, cases_of
 from pkmodel.outcome import Study
 from pkmodel.proportionality import First, Slope
@@ -61,7 +62,8 @@ class Comparison:
         found = []
         for measure in sorted(every, key=lambda measure: _ORDER.index(measure.name)):
             of_arm = {arm: item.of(measure, _missing(measure)) for arm, item in self.collected.items()}
-            found.append(side_by_side.row(measure, arms, of_arm, self.request.reference))
+            asked = self.request
+            found.append(side_by_side.row(measure, arms, of_arm, asked.reference, asked.populations))
         return found
 
     @cached_property
@@ -71,7 +73,7 @@ class Comparison:
 
     @cached_property
     def _slopes(self) -> tuple[list[Slope], list[str]]:
-        return proportionality.slopes(self.study.cases, self.first)
+        return proportionality.slopes(self.study.cases, self.first, self.request.populations)
 
     @property
     def pairing(self) -> list[str]:
@@ -81,6 +83,9 @@ class Comparison:
         said = []
         for arm, (model, own) in drawn.items():
             if arm == self.request.reference:
+                continue
+            if arm in self.request.apart:
+                said.append(f"{arm}: other patients (population {self.request.populations[arm]}), paired with nobody")
                 continue
             if model == base_model:
                 said.append(f"{arm}: the same model as {self.request.reference}, so the same patients in every respect")
@@ -126,24 +131,35 @@ def run(
     request: Request,
     *,
     jobs: int = 1,
-    sink: study.Sink | None = None,
+    sinks: Sequence[study.Sink] = (),
     progress: study.Progress | None = None,
     chunk: int | None = None,
 ) -> Comparison:
-    """Run a comparison; ``sink`` gets every chunk too, and the rest is as in :func:`pkmodel.study.run`."""
-    cases = cases_of(request.scenario)
-    collected = {case.arm.name: Collected() for case in cases}
-    first = {case.arm.name: First.nothing() for case in cases}
+    """Run a comparison; ``sinks``, one to a population, get every chunk too, and the rest is as in
+    :func:`pkmodel.study.run`.
+    """
+    collected: dict[str, Collected] = {}
+    first: dict[str, First] = {}
+    studies: list[Study] = []
+    total = sum(scenario.spec.n for scenario in request.scenarios)
+    for scenario in request.scenarios:
+        cases = cases_of(scenario)
+        for case in cases:
+            collected[case.arm.name], first[case.arm.name] = Collected(), First.nothing()
 
-    def take(part: Chunk) -> None:
-        for case, found in zip(cases, part.cases, strict=True):
-            _collect(request, case, found, collected[case.arm.name])
-            _first(case, found, first[case.arm.name])
-        if sink is not None:
-            sink(part)
+        def take(part: Chunk, cases: list[Case] = cases, number: int = len(studies)) -> None:
+            for case, found in zip(cases, part.cases, strict=True):
+                _collect(request, case, found, collected[case.arm.name])
+                _first(case, found, first[case.arm.name])
+            if sinks:
+                sinks[number](part)
 
-    done = study.run(request.scenario, jobs=jobs, sink=take, progress=progress, chunk=chunk)
-    return Comparison(request, done, collected, first)
+        def advance(done: int, _: int, before: int = sum(item.n for item in studies)) -> None:
+            if progress is not None:
+                progress(before + done, total)
+
+        studies.append(study.run(scenario, jobs=jobs, sink=take, progress=advance, chunk=chunk))
+    return Comparison(request, groups.together(studies, request), collected, first)
 
 
 def _collect(request: Request, case: Case, found: study.CaseChunk, into: Collected) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pkmodel import comparison, findings, needed, paired, proportionality, report, side_by_side
+from pkmodel import apart, blocks, comparison, findings, needed, paired, proportionality, report, side_by_side
 from pkmodel.cases import cases_of
 from pkmodel.comparison import Comparison
 from pkmodel.outcome import Study
@@ -36,13 +38,23 @@ def run(
     with report.workplace(Path(out)) as folder:
         from pkmodel import comparison_figure, parquet
 
-        files = parquet.RunFiles(folder, cases_of(request.scenario))
+        names = list(dict.fromkeys(request.populations.values()))
+        places = [folder / f"population {name}" for name in names] or [folder]
+        files = []
         complete = False
         try:
-            found = comparison.run(request, jobs=jobs, sink=files.write, progress=progress)
+            for place, scenario in zip(places, request.scenarios, strict=True):
+                place.mkdir(exist_ok=True)
+                severity = scenario.population.has_severity
+                files.append(parquet.RunFiles(place, cases_of(scenario), severity=severity))
+            sinks = [file.write for file in files]
+            found = comparison.run(request, jobs=jobs, sinks=sinks, progress=progress)
             complete = True
         finally:
-            files.close(complete=complete)
+            for file in files:
+                file.close(complete=complete)
+        if names:
+            _gather(dict(zip(names, places, strict=True)), folder)
         rows = [line for row in found.rows for line in row.plain(request.reference)]
         report.write_csv(folder / "comparison.csv", list(side_by_side.COLUMNS), rows)
         report.write_json(folder / "comparison.json", plain(found))
@@ -60,6 +72,27 @@ def run(
         asked = {key: said[key] for key in ("reference", "thresholds", "discharge")}
         report.write_json(folder / "manifest.json", report.manifest(found.study, command) | asked)
     return found
+
+
+def _gather(places: Mapping[str, Path], folder: Path) -> None:
+    """Put the tables of several populations together, with a column that says whose patient a row is of.
+
+    Patients are numbered from 1 in each.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for name in blocks.TABLES:
+        tables = []
+        for population, place in places.items():
+            if (place / name).is_file():
+                table = pq.read_table(place / name)
+                whose = pa.array([population] * table.num_rows).dictionary_encode()
+                tables.append(table.add_column(1, "population", whose))
+        if tables:
+            pq.write_table(pa.concat_tables(tables, promote_options="default"), folder / name)
+    for place in places.values():
+        shutil.rmtree(place)
 
 
 def plain(found: Comparison) -> dict[str, Any]:
@@ -81,6 +114,7 @@ def plain(found: Comparison) -> dict[str, Any]:
                 "citation": model.source.citation,
                 "parent": model.parent,
                 "sessions": case.n_sessions,
+                **({"population": request.populations[case.arm.name]} if request.populations else {}),
             }
         )
     return {
@@ -88,10 +122,10 @@ def plain(found: Comparison) -> dict[str, Any]:
         "disclaimer": report.NOT_FOR_CARE,
         "n": found.study.n,
         "seed": spec.seed,
-        "population": spec.population,
+        "population": list(dict.fromkeys(request.populations.values())) or spec.population,
         "reference": request.reference,
         "arms": arms,
-        "interval": paired.HOLDS,
+        "interval": paired.HOLDS + (f"; {apart.HOLDS}" if request.apart else ""),
         "pairing": found.pairing,
         "thresholds": [str(item) for item in request.thresholds],
         "discharge": {

@@ -123,9 +123,9 @@ def rules(found: Study) -> None:
         return
     _findings(found)
     if found.pairs:
-        text(f"Numbers needed to treat against {found.pairs[0].reference}, in the same patients", bold=True)
+        text(f"Who breaks a rule, against {found.pairs[0].reference}, with 95 % intervals", bold=True)
     for pair in found.pairs:
-        text(f"{pair.words()}.", indent=2)
+        text(pair.words(), indent=2)
 
 
 def _findings(found: Study) -> None:

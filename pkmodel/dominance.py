@@ -24,7 +24,7 @@ SIDES = ("lower", "equal", "higher")
 
 @dataclass(frozen=True)
 class Share:
-    """A count of patients, its share of all, and the 95 % interval of that share (simulation error only)."""
+    """A count of patients, or of pairs of them, its share of all, and the 95 % interval of that share."""
 
     count: int
     share: float
@@ -34,21 +34,29 @@ class Share:
 
 @dataclass(frozen=True)
 class Dominance:
-    """How often an arm is lower than the reference, equal, or higher; ``untold`` of ``n`` are infinite in both."""
+    """How often an arm is lower than the reference, equal, or higher; ``untold`` of ``n`` are infinite in both.
+
+    Where the arms have different patients (``apart``), ``n`` and the counts are of all pairs of one patient from each.
+    """
 
     n: int
     lower: Share
     equal: Share
     higher: Share
     untold: int
+    apart: bool = False
 
     def plain(self) -> dict[str, Any]:
-        """Columns ``n_lower, share_lower, lower_low, lower_high``, the same of equal and higher, and ``n_untold``."""
+        """Columns ``n_lower, share_lower, lower_low, lower_high``, the same of equal and higher, and ``n_untold``.
+
+        Where nobody is paired there are no counts of patients, and they are None.
+        """
         found: dict[str, Any] = {}
         for side in SIDES:
             of: Share = getattr(self, side)
-            found |= {f"n_{side}": of.count, f"share_{side}": of.share, f"{side}_low": of.low, f"{side}_high": of.high}
-        return {**found, "n_untold": self.untold}
+            count = None if self.apart else of.count
+            found |= {f"n_{side}": count, f"share_{side}": of.share, f"{side}_low": of.low, f"{side}_high": of.high}
+        return {**found, "n_untold": None if self.apart else self.untold}
 
 
 #: Columns of :meth:`Dominance.plain`, in order.

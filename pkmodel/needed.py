@@ -23,7 +23,10 @@ Kept = dict[tuple[str, str], NDArray[np.bool_]]
 #: patients are spread evenly, else in one.
 Pairs = NDArray[np.int64]
 
-HOLDS = "95 % score interval of Tango for paired shares; simulation error only"
+HOLDS = (
+    "95 % score interval of Tango for paired shares; of two populations, whose patients are not paired, Newcombe's of "
+    "two independent shares; simulation error only"
+)
 
 
 def references(cases: Sequence[Case], reference: str) -> list[int | None]:
@@ -54,7 +57,10 @@ def count_pairs(
 class Pair:
     """A rule in an arm against the reference: a line of needed.csv.
 
-    ``difference`` is the share of patients who break the rule in the arm, minus that in the reference.
+    ``broken`` is the share of patients who break the rule in the arm, and in the reference; ``difference`` the first
+    minus the second. ``counts`` are patients of whom both arms, only the reference, only the arm and neither keep it;
+    None where the arms have different patients. ``needed`` is None there, and where both arms are one protocol on two
+    models: no treatment is in question then.
     """
 
     rule: str
@@ -64,35 +70,29 @@ class Pair:
     reference_model: str
     window: str
     n: int
-    both_keep: int
-    only_reference_keeps: int
-    only_arm_keeps: int
-    neither_keeps: int
+    counts: tuple[int, int, int, int] | None
+    broken: tuple[float, float]
     difference: float
     low: float
     high: float
-    needed: Needed
-
-    @property
-    def broken(self) -> tuple[float, float]:
-        """The share of patients who break the rule in the arm, and in the reference."""
-        both = self.neither_keeps
-        return (both + self.only_reference_keeps) / self.n, (both + self.only_arm_keeps) / self.n
+    needed: Needed | None
 
     def plain(self) -> dict[str, Any]:
         """As columns."""
-        row = {name: getattr(self, name) for name in COLUMNS[:11]}
+        row = {name: getattr(self, name) for name in COLUMNS[:7]}
+        row |= dict(zip(COLUMNS[7:11], self.counts or (None,) * 4, strict=True))
         row |= dict(zip(("broken", "broken_reference"), self.broken, strict=True))
-        return row | {"difference": self.difference, "low": self.low, "high": self.high, **self.needed.plain()}
+        row |= {"difference": self.difference, "low": self.low, "high": self.high}
+        return row | (dict.fromkeys(COLUMNS[16:]) if self.needed is None else self.needed.plain())
 
     def words(self) -> str:
-        """The difference, and what it means for a patient; without a stop."""
+        """The difference, and what it means for a patient."""
         own, other = self.broken
         ends = f"{100 * self.low:+.1f} to {100 * self.high:+.1f}"
         return (
             f"{self.rule}, {self.window}: broken in {100 * own:.1f} % with {self.arm}, in {100 * other:.1f} % with "
-            f"{self.reference} ({100 * self.difference:+.1f} points, {ends}). "
-            + self.needed.words(self.arm, self.reference)
+            f"{self.reference} ({100 * self.difference:+.1f} points, {ends})."
+            + (f" {self.needed.words(self.arm, self.reference)}." if self.needed is not None else "")
         )
 
 
@@ -134,12 +134,18 @@ def pairs(study: Study) -> list[Pair]:
         for case, sums, other in zip(study.cases, study.sums, against, strict=True):
             for (name, window), counts in sums.pairs.items():
                 if name == rule.id and other is not None:
-                    named = (rule.id, case.arm.name, compare.reference, case.model.id, study.cases[other].model.id)
-                    found.append(_pair(named, window, counts, study.n))
+                    base = study.cases[other]
+                    named = (rule.id, case.arm.name, compare.reference, case.model.id, base.model.id)
+                    found.append(_pair(named, window, counts, study.n, treated=treated(case, base)))
     return found
 
 
-def _pair(named: tuple[str, str, str, str, str], window: str, counts: Pairs, n: int) -> Pair:
+def treated(case: Case, base: Case) -> bool:
+    """Whether two arms differ in what is given, and not only in their model."""
+    return case.arm.protocol != base.arm.protocol
+
+
+def _pair(named: tuple[str, str, str, str, str], window: str, counts: Pairs, n: int, *, treated: bool) -> Pair:
     both, only_reference, only_arm = (int(count) for count in counts.sum(axis=0))
     difference = (only_reference - only_arm) / n
     low, high = risk.paired_interval(only_reference, only_arm, n)
@@ -148,12 +154,14 @@ def _pair(named: tuple[str, str, str, str, str], window: str, counts: Pairs, n: 
         low, high = replicates.interval((counts[:, 1] - counts[:, 2]) / (n / groups))
         low, high = max(-1.0, low), min(1.0, high)
     neither = n - both - only_reference - only_arm
-    told = risk.needed(difference, low, high)
-    return Pair(*named, window, n, both, only_reference, only_arm, neither, difference, low, high, told)
+    told = risk.needed(difference, low, high) if treated else None
+    counts_of = (both, only_reference, only_arm, neither)
+    shares = ((neither + only_reference) / n, (neither + only_arm) / n)
+    return Pair(*named, window, n, counts_of, shares, difference, low, high, told)
 
 
 def section(found: Sequence[Pair]) -> Mapping[str, Any]:
     """For findings.json: the rows, each with its sentence, and what the intervals hold."""
     if not found:
         return {}
-    return {"needed": {"holds": HOLDS, "pairs": [{**item.plain(), "said": f"{item.words()}."} for item in found]}}
+    return {"needed": {"holds": HOLDS, "pairs": [{**item.plain(), "said": item.words()} for item in found]}}

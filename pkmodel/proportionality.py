@@ -36,8 +36,9 @@ ACCEPTED = (0.8, 1.25)
 EXPOSURES = ("peak", "auc")
 #: Windows and infusions whose lengths differ by no more hours than this are as long as one another.
 _SAME = 1e-9
-#: Doses that are no further apart than this (in their logarithm) are one dose.
-_APART = 1e-9
+#: Doses of a patient must be so many times apart at least: of closer ones even an exposure that does not change at all
+#: would lie in Smith's range, and rounding alone makes some.
+APART = ACCEPTED[1]
 HOLDS = "95 % interval of the median slope over patients, by the sign test; simulation error only"
 
 
@@ -58,8 +59,8 @@ class First:
 class Slope:
     """The slope of an exposure over the doses of some arms: a line of proportionality.csv.
 
-    ``n`` patients have it; of the others a dose or an exposure is 0, or all doses are one. ``ratio`` is the median over
-    patients of their highest dose to their lowest, ``accepted`` the range of slopes that follows, and ``p5`` and
+    ``n`` patients have it; of the others a dose or an exposure is 0, or doses are too close. ``ratio`` is the median
+    over patients of their highest dose to their lowest, ``accepted`` the range of slopes that follows, and ``p5`` and
     ``p95`` say how much patients differ.
     """
 
@@ -130,16 +131,20 @@ COLUMNS = (
 )
 
 
-def slopes(cases: Sequence[Case], found: Mapping[str, First]) -> tuple[list[Slope], list[str]]:
+def slopes(
+    cases: Sequence[Case], found: Mapping[str, First], populations: Mapping[str, str]
+) -> tuple[list[Slope], list[str]]:
     """The slopes of every group of arms that differ in their dose and nothing else, and what is left out and why.
 
-    Arms belong together that give one drug by one route on one model, for as long a time (in their first session).
+    Arms belong together that give one drug by one route on one model, for as long a time (in their first session), in
+    one of the ``populations``, where there are several.
     """
     groups: dict[Any, list[Case]] = {}
     for case in cases:
         first = case.arm.protocol.plan()[0]
         over = round(first.over / _SAME)
-        groups.setdefault((case.model.id, case.fraction, first.drug, first.route, over), []).append(case)
+        people = populations.get(case.arm.name)
+        groups.setdefault((people, case.model.id, case.fraction, first.drug, first.route, over), []).append(case)
     every: list[Slope] = []
     left = []
     for arms in groups.values():
@@ -166,9 +171,9 @@ def _window(case: Case) -> float:
 
 
 def apart(doses: Floats) -> NDArray[np.bool_]:
-    """Which patients (n,) get some dose in every arm (k, n), and not the same in all."""
+    """Which patients (n,) get some dose in every arm (k, n), the highest :data:`APART` times the lowest at least."""
     low, high = doses.min(axis=0), doses.max(axis=0)
-    found: NDArray[np.bool_] = (low > 0.0) & (high > low * (1.0 + _APART))
+    found: NDArray[np.bool_] = (low > 0.0) & (high >= low * APART)
     return found
 
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pkmodel as pk
-from pkmodel import dominance
+from pkmodel import dominance, needed
 from pkmodel.specs.library import load_scenario
 
 Command = Callable[..., Any]
@@ -121,3 +121,11 @@ def test_of_a_scenario_that_never_comes_down() -> None:
     assert row["n_untold"] == 20
     assert (row["n_lower"], row["n_equal"], row["n_higher"]) == (0, 0, 0)
     assert row["share_equal"] == 0.0
+
+
+def test_columns_are_on_the_page() -> None:
+    """Every column of the shares and of needed.csv that is not a label."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "comparison.md").read_text(encoding="utf-8")
+    labels = {"rule", "arm", "reference", "model", "reference_model", "window"}
+    for name in {*dominance.COLUMNS, *needed.COLUMNS} - labels:
+        assert f"`{name}`" in page, name
