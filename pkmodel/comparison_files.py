@@ -69,7 +69,7 @@ def run(
         picture = comparison_figure.figure(found)
         picture.savefig(folder / "comparison.png", dpi=130, pil_kwargs={"compress_level": 2})
         said = plain(found)
-        asked = {key: said[key] for key in ("reference", "thresholds", "discharge")}
+        asked = {key: said[key] for key in ("reference", "thresholds", "discharge", "seeds") if key in said}
         report.write_json(folder / "manifest.json", report.manifest(found.study, command) | asked)
     return found
 
@@ -122,6 +122,7 @@ def plain(found: Comparison) -> dict[str, Any]:
         "disclaimer": report.NOT_FOR_CARE,
         "n": found.study.n,
         "seed": spec.seed,
+        **({"seeds": [scenario.spec.seed for scenario in request.scenarios]} if request.others else {}),
         "population": list(dict.fromkeys(request.populations.values())) or spec.population,
         "reference": request.reference,
         "arms": arms,

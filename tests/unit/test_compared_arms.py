@@ -148,6 +148,7 @@ def test_populations_are_groups(command: Command, tmp_path: Path, monkeypatch: p
     assert "iv_single_in_elderly: other patients (population elderly), paired with nobody" in said
     manifest = json.loads(Path("out/manifest.json").read_text())
     assert {"population adults_trials", "population elderly"} <= set(manifest["inputs"])
+    assert manifest["seeds"] == told["seeds"] == [4, 5]
 
 
 def test_page_of_populations(command: Command) -> None:
