@@ -1,4 +1,4 @@
-"""Arms against the reference arm, patient by patient: medians, the median ratio, and the share that is lower."""
+"""Arms against the reference arm, patient by patient: medians, the median ratio, and who is lower."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel import findings, metrics, replicates
+from pkmodel import dominance, metrics
 from pkmodel.cases import Case, condition
 from pkmodel.metrics import Request, Span
 from pkmodel.specs.sampling import Sampling
@@ -41,7 +41,7 @@ def rows(
         for request, own in values.items():
             other = alike.get((request.metric, request.threshold, request.moment))
             if other is not None:
-                found.append({**_beside(own, other, n, spec.sampling), **_labels(compare, case, request, n)})
+                found.append({**_beside(own, other, spec.sampling), **_labels(compare, case, request, n)})
     order = ("arm", "reference", "model", "output", "metric", "condition", "window", "n", "unit")
     return [{key: row.pop(key) for key in order} | row for row in found]
 
@@ -60,21 +60,18 @@ def _labels(compare: Compare, case: Case, request: Request, n: int) -> dict[str,
     }
 
 
-def _beside(own: Floats, other: Floats, n: int, sampling: Sampling) -> dict[str, Any]:
-    lower = int((own < other).sum())
-    low, high = findings.wilson(lower, n)
-    if sampling.even:
-        counts = replicates.counted(own < other, 0, sampling.replicates)
-        low, high = replicates.share_interval(counts, n) or (low, high)
+def _beside(own: Floats, other: Floats, sampling: Sampling) -> dict[str, Any]:
+    sides = dominance.of_pairs(own, other, sampling.replicates if sampling.even else 0).plain()
     usable = np.isfinite(own) & np.isfinite(other) & (other > 0)
     return {
         "median": _finite(np.median(own)),
         "median_reference": _finite(np.median(other)),
         "median_ratio": _finite(np.median(own[usable] / other[usable])) if usable.any() else None,
-        "n_lower": lower,
-        "share_lower": lower / n,
-        "low": low,
-        "high": high,
+        "n_lower": sides.pop("n_lower"),
+        "share_lower": sides.pop("share_lower"),
+        "low": sides.pop("lower_low"),
+        "high": sides.pop("lower_high"),
+        **sides,
     }
 
 

@@ -8,15 +8,17 @@ names is drawn apart, and adds to the spread of the differences.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel import findings, metrics, side_by_side, study, tally
+from pkmodel import findings, groups, metrics, proportionality, side_by_side, study, tally
 from pkmodel.cases import Case, cases_of
 from pkmodel.outcome import Study
+from pkmodel.proportionality import First, Slope
 from pkmodel.side_by_side import Collected, Measure, Row, Side, Values, over_sessions
 from pkmodel.specs import defaults
 from pkmodel.specs.comparison import Request
@@ -46,6 +48,7 @@ class Comparison:
     request: Request
     study: Study
     collected: dict[str, Collected] = field(default_factory=dict)
+    first: dict[str, First] = field(default_factory=dict)
 
     @cached_property
     def rows(self) -> list[Row]:
@@ -59,8 +62,18 @@ class Comparison:
         found = []
         for measure in sorted(every, key=lambda measure: _ORDER.index(measure.name)):
             of_arm = {arm: item.of(measure, _missing(measure)) for arm, item in self.collected.items()}
-            found.append(side_by_side.row(measure, arms, of_arm, self.request.reference))
+            asked = self.request
+            found.append(side_by_side.row(measure, arms, of_arm, asked.reference, asked.populations))
         return found
+
+    @cached_property
+    def slopes(self) -> list[Slope]:
+        """How exposure grows with the dose, where arms differ in it."""
+        return self._slopes[0]
+
+    @cached_property
+    def _slopes(self) -> tuple[list[Slope], list[str]]:
+        return proportionality.slopes(self.study.cases, self.first, self.request.populations)
 
     @property
     def pairing(self) -> list[str]:
@@ -70,6 +83,9 @@ class Comparison:
         said = []
         for arm, (model, own) in drawn.items():
             if arm == self.request.reference:
+                continue
+            if arm in self.request.apart:
+                said.append(f"{arm}: other patients (population {self.request.populations[arm]}), paired with nobody")
                 continue
             if model == base_model:
                 said.append(f"{arm}: the same model as {self.request.reference}, so the same patients in every respect")
@@ -103,7 +119,7 @@ class Comparison:
         lengths = {len(case.arm.protocol.plan()) for case in self.study.cases}
         if len(lengths) > 1:
             said.append("courses differ in their number of sessions: totals of a course do so for that reason alone")
-        return said
+        return said + self._slopes[1]
 
 
 def _drawn(model: ModelSpec) -> list[str]:
@@ -115,22 +131,35 @@ def run(
     request: Request,
     *,
     jobs: int = 1,
-    sink: study.Sink | None = None,
+    sinks: Sequence[study.Sink] = (),
     progress: study.Progress | None = None,
     chunk: int | None = None,
 ) -> Comparison:
-    """Run a comparison; ``sink`` gets every chunk too, and the rest is as in :func:`pkmodel.study.run`."""
-    cases = cases_of(request.scenario)
-    collected = {case.arm.name: Collected() for case in cases}
+    """Run a comparison; ``sinks``, one to a population, get every chunk too, and the rest is as in
+    :func:`pkmodel.study.run`.
+    """
+    collected: dict[str, Collected] = {}
+    first: dict[str, First] = {}
+    studies: list[Study] = []
+    total = sum(scenario.spec.n for scenario in request.scenarios)
+    for scenario in request.scenarios:
+        cases = cases_of(scenario)
+        for case in cases:
+            collected[case.arm.name], first[case.arm.name] = Collected(), First.nothing()
 
-    def take(part: Chunk) -> None:
-        for case, found in zip(cases, part.cases, strict=True):
-            _collect(request, case, found, collected[case.arm.name])
-        if sink is not None:
-            sink(part)
+        def take(part: Chunk, cases: list[Case] = cases, number: int = len(studies)) -> None:
+            for case, found in zip(cases, part.cases, strict=True):
+                _collect(request, case, found, collected[case.arm.name])
+                _first(case, found, first[case.arm.name])
+            if sinks:
+                sinks[number](part)
 
-    done = study.run(request.scenario, jobs=jobs, sink=take, progress=progress, chunk=chunk)
-    return Comparison(request, done, collected)
+        def advance(done: int, _: int, before: int = sum(item.n for item in studies)) -> None:
+            if progress is not None:
+                progress(before + done, total)
+
+        studies.append(study.run(scenario, jobs=jobs, sink=take, progress=advance, chunk=chunk))
+    return Comparison(request, groups.together(studies, request), collected, first)
 
 
 def _collect(request: Request, case: Case, found: study.CaseChunk, into: Collected) -> None:
@@ -138,8 +167,9 @@ def _collect(request: Request, case: Case, found: study.CaseChunk, into: Collect
     assert found.taken is not None
     given = found.taken.given > 0.0
     sessions: dict[metrics.Request, list[MetricValues]] = {}
-    for item in found.metrics:
-        sessions.setdefault(item.request, []).append(item)
+    for item in sorted(found.metrics, key=lambda item: item.span.session):
+        if item.span.kind == "session":  # a rule may ask for a course, or for some sessions before the others
+            sessions.setdefault(item.request, []).append(item)
     for asked in request.scenario.asked:
         parts = sessions[findings.requested(asked, case.model)]
         values = np.stack([part.values for part in parts])
@@ -164,6 +194,16 @@ def _collect(request: Request, case: Case, found: study.CaseChunk, into: Collect
             stated, unit = found.taken.sessions[name], tally.STATED[name]
             partly = f"stated in {stated} of {len(plan)} sessions" if stated < len(plan) and name != "devices" else ""
             into.add(measure, found.taken.totals[name], unit, partly)
+
+
+def _first(case: Case, found: study.CaseChunk, into: First) -> None:
+    """What the patients of a chunk get in their first session, and what comes of it."""
+    assert found.taken is not None
+    into.doses.append(found.taken.given[0])
+    for item in found.metrics:
+        wanted = item.request.output == case.model.parent and item.request.metric in proportionality.EXPOSURES
+        if wanted and item.span == metrics.Span("session", 1):
+            into.exposures[item.request.metric].append(item.values)
 
 
 def _watched(drug: str, route: str) -> float:

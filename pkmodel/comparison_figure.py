@@ -30,13 +30,15 @@ def figure(found: Comparison) -> Figure:
     effect = None if is_level(until.output) else until.output
     foot = [
         f"{case.arm.name}: {case.arm.protocol.title}. Parent drug: {case.model.parent}. {chosen(found, case)}"
+        + whose(found, case)
         for case in found.study.cases
     ]
+    foot += lower_in(found)
     foot += [f"Beware: {sentence}." for sentence in found.cautions]
     grade = found.request.discharge
     foot.append(f"Discharge: {until} ({grade.evidence}{f': {grade.why}' if grade.why else ''}).")
     page, axes = pages.sheet(
-        f"Side by side: {found.study.scenario.spec.title}",
+        f"Side by side: {_title(found)}",
         [*foot, *pages.foot_of(found.study)],
         rows=3 if effect else 2,
         columns=1,
@@ -69,6 +71,42 @@ def chosen(found: Comparison, case: Case) -> str:
     choice = next(item for item in found.request.chosen if item.arm == case.arm.name)
     how = f"by default: {choice.why}" if choice.default else choice.why
     return f"Model {case.model.id} ({how}; evidence: {case.model.evidence}, {case.model.sampling} sampling)."
+
+
+def lower_in(found: Comparison) -> list[str]:
+    """In what share of patients the highest peak of each arm is lower than that of the reference: a sentence each."""
+    said = []
+    for row in found.rows:
+        if (row.measure.name, row.measure.output) != ("peak", "parent"):
+            continue
+        for cell in row.cells:
+            if (of := cell.sides) is None:
+                continue
+            share = f"{100 * of.lower.share:.1f} % ({100 * of.lower.low:.1f} to {100 * of.lower.high:.1f} %)"
+            same = f", equal in {100 * of.equal.share:.1f} %" if of.equal.count else ""
+            base = found.request.reference
+            who = "pairs of one patient from each group" if of.apart else "patients"
+            said.append(f"{cell.arm}: lower highest peak than {base} in {share} of {who}{same}.")
+    return said
+
+
+#: Letters that the heading of the page has room for.
+_ROOM = 90
+
+
+def _title(found: Comparison) -> str:
+    """All arms by name, or how many where there is no room for them."""
+    names = found.study.scenario.spec.title
+    return names if len(names) <= _ROOM else f"{len(found.study.cases)} arms, against {found.request.reference}"
+
+
+def whose(found: Comparison, case: Case) -> str:
+    """Whose patients an arm has, where there are several populations: a sentence, after a space."""
+    name = found.request.populations.get(case.arm.name)
+    if not name:
+        return ""
+    seed = next(item.spec.seed for item in found.request.scenarios if case.arm.name in item.spec.arms)
+    return f" Population {name}, with {found.study.n:,} patients of its own (seed {seed})."
 
 
 def _colour(found: Comparison, arm: str) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pkmodel import comparison, paired, report, side_by_side
+from pkmodel import apart, blocks, comparison, findings, needed, paired, proportionality, report, side_by_side
 from pkmodel.cases import cases_of
 from pkmodel.comparison import Comparison
+from pkmodel.outcome import Study
 from pkmodel.specs import defaults
 from pkmodel.specs.comparison import Request
 from pkmodel.study import Progress
@@ -35,23 +38,61 @@ def run(
     with report.workplace(Path(out)) as folder:
         from pkmodel import comparison_figure, parquet
 
-        files = parquet.RunFiles(folder, cases_of(request.scenario))
+        names = list(dict.fromkeys(request.populations.values()))
+        places = [folder / f"population {name}" for name in names] or [folder]
+        files = []
         complete = False
         try:
-            found = comparison.run(request, jobs=jobs, sink=files.write, progress=progress)
+            for place, scenario in zip(places, request.scenarios, strict=True):
+                place.mkdir(exist_ok=True)
+                severity = scenario.population.has_severity
+                files.append(parquet.RunFiles(place, cases_of(scenario), severity=severity))
+            sinks = [file.write for file in files]
+            found = comparison.run(request, jobs=jobs, sinks=sinks, progress=progress)
             complete = True
         finally:
-            files.close(complete=complete)
+            for file in files:
+                file.close(complete=complete)
+        if names:
+            _gather(dict(zip(names, places, strict=True)), folder)
         rows = [line for row in found.rows for line in row.plain(request.reference)]
         report.write_csv(folder / "comparison.csv", list(side_by_side.COLUMNS), rows)
         report.write_json(folder / "comparison.json", plain(found))
+        if found.slopes:
+            slopes = [slope.plain() for slope in found.slopes]
+            report.write_csv(folder / "proportionality.csv", list(proportionality.COLUMNS), slopes)
+        if found.study.results:
+            rows = [vars(finding) for finding in found.study.results]
+            report.write_csv(folder / "findings.csv", list(findings.COLUMNS), rows)
+            report.write_pairs(found.study, folder)
         parquet.write_bands(found.study.band_columns, folder / "bands.parquet")
         picture = comparison_figure.figure(found)
         picture.savefig(folder / "comparison.png", dpi=130, pil_kwargs={"compress_level": 2})
         said = plain(found)
-        asked = {key: said[key] for key in ("reference", "thresholds", "discharge")}
+        asked = {key: said[key] for key in ("reference", "thresholds", "discharge", "seeds") if key in said}
         report.write_json(folder / "manifest.json", report.manifest(found.study, command) | asked)
     return found
+
+
+def _gather(places: Mapping[str, Path], folder: Path) -> None:
+    """Put the tables of several populations together, with a column that says whose patient a row is of.
+
+    Patients are numbered from 1 in each.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for name in blocks.TABLES:
+        tables = []
+        for population, place in places.items():
+            if (place / name).is_file():
+                table = pq.read_table(place / name)
+                whose = pa.array([population] * table.num_rows).dictionary_encode()
+                tables.append(table.add_column(1, "population", whose))
+        if tables:
+            pq.write_table(pa.concat_tables(tables, promote_options="default"), folder / name)
+    for place in places.values():
+        shutil.rmtree(place)
 
 
 def plain(found: Comparison) -> dict[str, Any]:
@@ -73,6 +114,7 @@ def plain(found: Comparison) -> dict[str, Any]:
                 "citation": model.source.citation,
                 "parent": model.parent,
                 "sessions": case.n_sessions,
+                **({"population": request.populations[case.arm.name]} if request.populations else {}),
             }
         )
     return {
@@ -80,10 +122,11 @@ def plain(found: Comparison) -> dict[str, Any]:
         "disclaimer": report.NOT_FOR_CARE,
         "n": found.study.n,
         "seed": spec.seed,
-        "population": spec.population,
+        **({"seeds": [scenario.spec.seed for scenario in request.scenarios]} if request.others else {}),
+        "population": list(dict.fromkeys(request.populations.values())) or spec.population,
         "reference": request.reference,
         "arms": arms,
-        "interval": paired.HOLDS,
+        "interval": paired.HOLDS + (f"; {apart.HOLDS}" if request.apart else ""),
         "pairing": found.pairing,
         "thresholds": [str(item) for item in request.thresholds],
         "discharge": {
@@ -96,7 +139,23 @@ def plain(found: Comparison) -> dict[str, Any]:
             ],
         },
         "comparison": [line for row in found.rows for line in row.plain(request.reference)],
+        **_slopes(found),
+        **_rules(found.study),
         "cautions": found.cautions,
         "assumptions": found.study.assumptions,
         "warnings": found.study.warnings,
     }
+
+
+def _rules(study: Study) -> dict[str, Any]:
+    """The rules that were asked for, judged in every arm."""
+    if not study.results:
+        return {}
+    return {"findings": [vars(finding) for finding in study.results], **needed.section(study.pairs)}
+
+
+def _slopes(found: Comparison) -> dict[str, Any]:
+    """How exposure grows with the dose, where arms differ in it."""
+    if not found.slopes:
+        return {}
+    return {"proportionality": {"holds": proportionality.HOLDS, "slopes": [slope.plain() for slope in found.slopes]}}

@@ -100,7 +100,7 @@ def study(found: Study, folder: Path) -> None:
     text(spec.title, bold=True)
     if spec.question:
         text(spec.question)
-    _findings(found)
+    rules(found)
     _between_models(found)
     _uncertainty(found)
     _clinics(found)
@@ -115,6 +115,17 @@ def study(found: Study, folder: Path) -> None:
         note(f"warning: {sentence}")
     text(f"Files in {folder}: {', '.join(report.files_in(folder))}")
     text(NOT_FOR_CARE)
+
+
+def rules(found: Study) -> None:
+    """Print every rule judged in every arm, and what an arm changes for the patients against the reference."""
+    if not found.results:  # a comparison needs no rule
+        return
+    _findings(found)
+    if found.pairs:
+        text(f"Who breaks a rule, against {found.pairs[0].reference}, with 95 % intervals", bold=True)
+    for pair in found.pairs:
+        text(pair.words(), indent=2)
 
 
 def _findings(found: Study) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel import against_reference, between, cautions, failing, findings, replicates
+from pkmodel import against_reference, between, cautions, failing, findings, needed, replicates
 from pkmodel.cases import Case, variability_notes
 from pkmodel.engine import AUTO, Numerics
 from pkmodel.findings import Finding, Question
@@ -45,6 +45,8 @@ class CaseSums:
     met: dict[tuple[str, str], int] = field(default_factory=dict)
     met_in: dict[tuple[str, str], NDArray[np.int64]] = field(default_factory=dict)
     """How many keep a rule in each replicate (r,), where patients are spread evenly."""
+    pairs: dict[tuple[str, str], NDArray[np.int64]] = field(default_factory=dict)
+    """Who keeps a rule here and in the reference arm (r, 3); see :mod:`pkmodel.needed`."""
     outside: dict[str, int] = field(default_factory=dict)
     acts: dict[tuple[int, str, str], int] = field(default_factory=dict)
     """What a clinic did: in how many patients, by session, stage and what."""
@@ -61,8 +63,9 @@ class CaseSums:
         self.profiles += other.profiles
         for rule, count in other.met.items():
             self.met[rule] = self.met.get(rule, 0) + count
-        for rule, counts in other.met_in.items():
-            self.met_in[rule] = self.met_in.get(rule, 0) + counts
+        for own, theirs_in in ((self.met_in, other.met_in), (self.pairs, other.pairs)):
+            for rule, counts in theirs_in.items():
+                own[rule] = own.get(rule, 0) + counts
         for act, count in other.acts.items():
             self.acts[act] = self.acts.get(act, 0) + count
         for mine, theirs in ((self.outside, other.outside), (self.people, other.people)):
@@ -299,6 +302,18 @@ class Study:
         import pandas as pd
 
         return pd.DataFrame([vars(item) for item in self.profiles], columns=list(failing.COLUMNS))
+
+    @cached_property
+    def pairs(self) -> list[needed.Pair]:
+        """Every rule in every arm against the reference, patient by patient."""
+        return needed.pairs(self)
+
+    @property
+    def needed(self) -> pd.DataFrame:
+        """The same as a table, with numbers needed to treat, as in needed.csv; empty without a comparison."""
+        import pandas as pd
+
+        return pd.DataFrame([pair.plain() for pair in self.pairs], columns=list(needed.COLUMNS))
 
     @property
     def assumptions(self) -> list[str]:

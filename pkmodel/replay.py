@@ -25,7 +25,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 #: The files that are compared, where a run has them.
-COMPARED = ("findings.csv", "metrics.parquet", "bands.parquet", "patients.parquet", "comparison.csv", "ledger.parquet")
+COMPARED = (
+    "findings.csv",
+    "metrics.parquet",
+    "bands.parquet",
+    "patients.parquet",
+    "comparison.csv",
+    "needed.csv",
+    "ledger.parquet",
+)
 #: What numbers agree to across types of processor, relative to the larger one.
 CLOSE = 1e-12
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pkmodel import between, failing, provenance, replicates
+from pkmodel import between, failing, needed, provenance, replicates
 from pkmodel import study as studies
 from pkmodel.engine import AUTO, Numerics
 from pkmodel.errors import InputError, Problem, RunError
@@ -41,17 +41,27 @@ FILES = (
     "inputs.json",
     "manifest.json",
 )
-#: What there is besides where an arm runs on several models.
+#: What there is besides where rules are judged in arms that are compared.
+FILES_OF_PAIRS = ("needed.csv",)
+#: And where an arm runs on several models.
 FILES_OF_SEVERAL = ("joint.csv", "between_models.csv", "models.png")
 #: And where a clinic decides, or sessions are missed or late.
 FILES_OF_CLINICS = ("clinic.csv", "ledger.parquet")
 #: And where parameter uncertainty is asked for.
 FILES_OF_DRAWS = ("uncertainty.csv",)
 #: And what only ``pkmodel compare`` writes.
-FILES_OF_COMPARISON = ("comparison.json", "comparison.png")
+FILES_OF_COMPARISON = ("comparison.json", "comparison.png", "proportionality.csv")
 #: And what ``pkmodel design`` and ``pkmodel sensitivity`` write.
 FILES_OF_DESIGN = ("design.json", "design.csv", "design.png", "sensitivity.json", "sensitivity.csv", "sensitivity.png")
-ALL_FILES = (*FILES, *FILES_OF_SEVERAL, *FILES_OF_CLINICS, *FILES_OF_DRAWS, *FILES_OF_COMPARISON, *FILES_OF_DESIGN)
+ALL_FILES = (
+    *FILES,
+    *FILES_OF_PAIRS,
+    *FILES_OF_SEVERAL,
+    *FILES_OF_CLINICS,
+    *FILES_OF_DRAWS,
+    *FILES_OF_COMPARISON,
+    *FILES_OF_DESIGN,
+)
 
 
 def files_in(folder: Path) -> list[str]:
@@ -327,6 +337,7 @@ def findings_json(study: Study) -> dict[str, Any]:
         "findings": [vars(finding) for finding in study.results],
         "failing": {"holds": failing.HOLDS, "said": _who_breaks(study)},
         "comparison": study.comparisons,
+        **needed.section(study.pairs),
         "joint": [item.plain() for item in study.joint_verdicts],
         "between_models": {
             "holds": "medians over all patients under each model, exact; the range holds differences between models "
@@ -368,6 +379,7 @@ def _write_tables(study: Study, folder: Path) -> None:
 
     write_csv(folder / "findings.csv", list(COLUMNS), [vars(finding) for finding in study.results])
     write_csv(folder / "failing.csv", list(failing.COLUMNS), [vars(item) for item in study.profiles])
+    write_pairs(study, folder)
     if study.comparisons:
         write_csv(folder / "comparison.csv", list(study.comparisons[0]), study.comparisons)
     if study.clinic_rows:
@@ -381,6 +393,12 @@ def _write_tables(study: Study, folder: Path) -> None:
         write_csv(folder / "between_models.csv", [*between.RANGE, *study.models], rows)
     write_json(folder / "findings.json", findings_json(study))
     parquet.write_bands(study.band_columns, folder / "bands.parquet")
+
+
+def write_pairs(study: Study, folder: Path) -> None:
+    """Write needed.csv, where rules are judged in arms that are compared."""
+    if study.pairs:
+        write_csv(folder / "needed.csv", list(needed.COLUMNS), [pair.plain() for pair in study.pairs])
 
 
 def write_csv(file: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:

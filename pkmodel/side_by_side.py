@@ -9,7 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel import paired, units
+from pkmodel import apart, dominance, paired, units
+from pkmodel.dominance import Dominance
 from pkmodel.paired import Median
 
 Floats = NDArray[np.float64]
@@ -38,6 +39,9 @@ COLUMNS = (
     "ratio_low",
     "ratio_high",
     "note",
+    *dominance.COLUMNS,
+    "population",
+    "paired",
 )
 
 
@@ -82,6 +86,11 @@ class Cell:
     note: str
     difference: Median | None = None
     ratio: Median | None = None
+    sides: Dominance | None = None
+    population: str = ""
+    """Its name, where the arms have patients of several."""
+    paired: bool | None = None
+    """Whether the patients are those of the reference; None for the reference itself."""
 
 
 @dataclass(frozen=True)
@@ -101,10 +110,11 @@ class Row:
             if cell.arm == reference:
                 row["reference"] = None
             pairs = cell.difference or cell.ratio
-            row["n_pairs"] = pairs.n if pairs else None
+            row["n_pairs"] = pairs.n if pairs and cell.paired else None
             for name, of in (("difference", cell.difference), ("ratio", cell.ratio)):
                 ends = (of.value, of.low, of.high) if of else (None, None, None)
                 row |= dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
+            row |= dict.fromkeys(dominance.COLUMNS) if cell.sides is None else cell.sides.plain()
             found.append({key: _finite(row[key]) for key in COLUMNS})
         return found
 
@@ -113,7 +123,13 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
-def row(measure: Measure, arms: Sequence[tuple[str, str]], of_arm: Mapping[str, Values], reference: str) -> Row:
+def row(
+    measure: Measure,
+    arms: Sequence[tuple[str, str]],
+    of_arm: Mapping[str, Values],
+    reference: str,
+    populations: Mapping[str, str] | None = None,
+) -> Row:
     """A row of a comparison.
 
     Parameters
@@ -121,21 +137,36 @@ def row(measure: Measure, arms: Sequence[tuple[str, str]], of_arm: Mapping[str, 
     arms
         name and model of each arm, in order.
     of_arm
-        what each arm has of the measure; patients are the same, in the same order, in all arms.
+        what each arm has of the measure; patients are the same, in the same order, in all arms of a population.
+    populations
+        the population of each arm, where there are several: arms of another one than the reference's are not paired.
     """
     base = of_arm[reference]
+    whose = populations or {}
     known = [item.unit for item in (base, *of_arm.values()) if item.values is not None]
     unit = known[0] if known else base.unit
     cells = []
     for arm, model in arms:
         item = of_arm[arm]
         values = None if item.values is None else item.values * units.ratio(item.unit, unit)
-        cell = _cell(arm, model, values, item.note)
+        cell = replace(_cell(arm, model, values, item.note), population=whose.get(arm, ""))
+        if arm != reference:
+            cell = replace(cell, paired=whose.get(arm) == whose.get(reference))
         if arm != reference and values is not None and base.values is not None:
-            pairs = paired.differences(values, base.values), paired.ratios(values, base.values)
-            cell = replace(cell, difference=paired.median(pairs[0]), ratio=paired.median(pairs[1]))
+            cell = _against(cell, values, base.values)
         cells.append(cell)
     return Row(measure, unit, tuple(cells))
+
+
+def _against(cell: Cell, own: Floats, other: Floats) -> Cell:
+    """A cell with what sets it apart from the reference: patient by patient, or group against group."""
+    if not cell.paired:
+        gap, ratio, sides = apart.difference(own, other), apart.ratio(own, other), apart.sides(own, other)
+    else:
+        gap = paired.median(paired.differences(own, other))
+        ratio = paired.median(paired.ratios(own, other))
+        sides = dominance.of_pairs(own, other)
+    return replace(cell, difference=gap, ratio=ratio, sides=sides)
 
 
 def _cell(arm: str, model: str, values: Floats | None, note: str) -> Cell:

@@ -25,6 +25,7 @@ from pkmodel.findings import Question
 from pkmodel.ledger import Table
 from pkmodel.measurement import Assay
 from pkmodel.metrics import Request, Span
+from pkmodel.needed import Kept, count_pairs
 from pkmodel.network import Network
 from pkmodel.occasions import Course
 from pkmodel.outcome import CaseSums, Study
@@ -216,20 +217,29 @@ def run_chunk(
     """Work through the patients ``first`` to ``first + count - 1`` in every case."""
     seed = replicates.seed_of(scenario)
     people = population.sample_covariates(scenario.population, seed, first, count)
-    chunks = []
-    for case, total in zip(cases, sums, strict=True):
+    chunks: list[CaseChunk] = []
+    kept: list[Kept] = [{} for _ in cases]
+    for case, total, keeping in zip(cases, sums, kept, strict=True):
         drawn = people
         if scenario.spec.variability.between_subject:
             drawn = population.sample_effects(people, case.model, seed)
         if scenario.spec.variability.between_occasion:
             drawn = population.sample_occasions(drawn, case.model, seed, case.n_sessions)
-        chunks.append(_run_case(scenario, case, total, drawn, strict, numerics))
+        chunks.append(_run_case(scenario, case, total, drawn, strict, numerics, keeping))
+    count_pairs(scenario, cases, sums, kept, first)
     return Chunk(people, chunks)
 
 
 def _run_case(
-    scenario: Scenario, case: Case, sums: CaseSums, drawn: Population, strict: bool, numerics: Numerics
+    scenario: Scenario,
+    case: Case,
+    sums: CaseSums,
+    drawn: Population,
+    strict: bool,
+    numerics: Numerics,
+    keeping: Kept,
 ) -> CaseChunk:
+    """One case over a chunk; ``keeping`` takes who keeps each rule."""
     from pkmodel.core import sketch
 
     if strict and (said := cautions.validity(case.arm.protocol, case.model, drawn)):
@@ -285,6 +295,7 @@ def _run_case(
     for rule in scenario.spec.rules:
         for label, kept in findings.keeps(rule, case.model, figures, case.n_sessions, evaluate).items():
             breakers.kept(rule.id, label, kept)
+            keeping[rule.id, label] = kept
             sums.met[rule.id, label] = sums.met.get((rule.id, label), 0) + int(kept.sum())
             if scenario.spec.sampling.even:
                 counts = replicates.counted(kept, drawn.first, scenario.spec.sampling.replicates)

@@ -2,47 +2,46 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from enum import StrEnum
+from typing import Annotated
 
 import typer
 
 from pkmodel import console
 from pkmodel.cli.options import JsonFlag
 from pkmodel.cli.running import Progress, cores, out_path
-from pkmodel.console import NOT_FOR_CARE
 from pkmodel.errors import InputError, Problem, shown
 
-if TYPE_CHECKING:
-    from pkmodel.comparison import Comparison
-    from pkmodel.paired import Median
-    from pkmodel.side_by_side import Cell, Row
 
-_SHORT = {
-    "auc": "AUC",
-    "accumulation_ratio": "accumulation",
-    "whole course": "course",
-    "mean session": "per session",
-    "last session against first": "last session",
-    "whole course, as base": "as base",
-    "whole course, as written": "as written",
-}
-#: Letters of a line that names need beside their numbers.
-_ROOM = 26
-_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+class Drug(StrEnum):
+    """How a model of another drug than the protocol's is given the dose."""
+
+    match = "match"
+    own = "own"
+    half = "half"
 
 
 def compare(
-    protocols: Annotated[list[str], typer.Argument(help="Names of protocols, or paths of protocol files.")],
+    protocols: Annotated[
+        list[str], typer.Argument(help="Names of protocols, or paths of protocol files; NAME=PROTOCOL names the arm.")
+    ],
     model: Annotated[
-        list[str] | None, typer.Option(help="ARM=MODEL, instead of the default one of its drug and route.")
+        list[str] | None,
+        typer.Option(
+            help="ARM=MODEL, instead of the default one of its drug and route; or MODEL alone, for every protocol: "
+            "repeated, each protocol runs on each of them."
+        ),
     ] = None,
-    population: Annotated[str, typer.Option(help="Population, by name or path.")] = "adults_trials",
+    population: Annotated[
+        list[str] | None,
+        typer.Option(help="Population, by name or path; repeated, each has patients of its own [adults_trials]."),
+    ] = None,
+    drug: Annotated[
+        Drug, typer.Option(help="How a model of another drug is given the dose: not, the same mg, or the S half.")
+    ] = Drug.match,
     n: Annotated[int, typer.Option("--n", help="Number of patients.")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed.")] = 1,
     jobs: Annotated[int | None, typer.Option(help="Threads [one per core]; the result does not depend on it.")] = None,
@@ -55,29 +54,39 @@ def compare(
         str | None, typer.Option(help='When a patient may leave, such as "parent below 70 ng/mL".')
     ] = None,
     reference: Annotated[str | None, typer.Option(help="Arm that the others are held against [the first].")] = None,
+    rule: Annotated[
+        list[str] | None,
+        typer.Option(help="Rule that is judged in every arm, by name or path, such as ceiling; may be repeated."),
+    ] = None,
     output: Annotated[str | None, typer.Option("-o", "--out", help="Directory for the files.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Set protocols side by side in the same virtual patients: levels, times, drug used, hours in the clinic.
 
-    An arm is called as its protocol. Without --model it runs on the default model of its drug and routes.
+    An arm is called as its protocol. Without --model it runs on the default model of its drug and routes. Several
+    --model MODEL set one protocol side by side on several models, several --population in several groups of patients,
+    who are then not paired.
     """
     from pkmodel import comparison_files
+    from pkmodel.cli import compare_page
     from pkmodel.specs.comparison import prepare
 
     request = prepare(
         protocols,
-        models=_models(model or []),
-        population=population,
+        models=_models([word for word in model or [] if "=" in word]),
+        on=[word for word in model or [] if "=" not in word],
+        population=population or "adults_trials",
+        drug=drug.value,
         n=n,
         seed=seed,
         effects=effect or [],
         thresholds=threshold or [],
         discharge=discharge,
         reference=reference,
+        rules=rule or [],
     )
     folder = out_path(output)
-    with Progress(n, quiet=as_json) as advance:
+    with Progress(n * len(request.scenarios), quiet=as_json) as advance:
         found = comparison_files.run(
             request,
             folder,
@@ -88,7 +97,7 @@ def compare(
     if as_json:
         console.print_json(comparison_files.plain(found))
     else:
-        _print(found, folder)
+        compare_page.show(found, folder)
 
 
 def _models(words: Sequence[str]) -> dict[str, str]:
@@ -102,125 +111,3 @@ def _models(words: Sequence[str]) -> dict[str, str]:
             raise InputError(Problem(f"{arm} a second time", "one model for each arm", where="--model"))
         found[arm] = name
     return found
-
-
-def _print(found: Comparison, folder: Path | None) -> None:
-    """The table, what it rests on, and where the files are."""
-    from pkmodel import paired, report
-    from pkmodel.specs import defaults
-
-    request, cases = found.request, found.study.cases
-    letters = {case.arm.name: _LETTERS[index % 26] * (1 + index // 26) for index, case in enumerate(cases)}
-    chosen = {item.arm: item for item in request.chosen}
-    console.text("Side by side", bold=True)
-    for case in cases:
-        choice, model = chosen[case.arm.name], case.model
-        mark = ", the reference" if case.arm.name == request.reference else ""
-        console.text(f"{letters[case.arm.name]}  {case.arm.name}{mark}: {case.arm.protocol.title}", bold=True)
-        how = f"by default: {choice.why}" if choice.default else choice.why
-        console.text(f"Model {model.id} ({how})", indent=3)
-        console.text(f"Evidence {model.evidence}, {model.sampling} sampling. {model.source.citation}", indent=3)
-    console.text("Median over patients (5-95 %)", bold=True)
-    rows = []
-    for row in found.rows:
-        rows.append({"measure": _named(row), **{letters[cell.arm]: _cell(cell) for cell in row.cells}})
-    _table(rows)
-    for case in cases:
-        if case.arm.name != request.reference:
-            _against(found, case.arm.name, letters)
-    console.text(f"n = {found.study.n:,} virtual patients, seed {found.study.scenario.spec.seed}. {paired.HOLDS}.")
-    console.text("Patients are paired: the same age, weight, height, sex and ancestry in every arm.")
-    for sentence in found.pairing:
-        console.text(sentence, indent=2)
-    told = request.discharge
-    why = f"{told.evidence}: {told.why}" if told.why else told.evidence
-    watched = "; ".join(
-        f"for {drug} {route} not before {item.hours:g} h after the last dose ({item.evidence}: {item.source})"
-        for (drug, route), item in defaults.OBSERVED.items()
-    )
-    console.text(
-        f"Clinic hours: from the start of a session until {told.bound} for good ({why}), and not before its last dose; "
-        f"{watched}. No minimum was read for any other drug or route."
-    )
-    if request.thresholds == (defaults.THRESHOLD.bound,):
-        taken = defaults.THRESHOLD
-        console.text(f"Time above {taken.bound.threshold.text}: {taken.evidence}, {taken.why}.")
-    console.text("Accumulation: area per mg over one dosing interval (at most 24 h), last session over first.")
-    for sentence in found.cautions:
-        console.text(f"Beware: {sentence}")
-    for sentence in found.study.assumptions:
-        console.text(f"Assumed or borrowed: {sentence}")
-    for sentence in found.study.warnings:
-        console.note(f"warning: {sentence}")
-    if folder is not None:
-        console.text(f"Files in {folder}: {', '.join(report.files_in(folder))}")
-    console.text(NOT_FOR_CARE)
-
-
-def _against(found: Comparison, arm: str, letters: dict[str, str]) -> None:
-    """One arm against the reference, patient by patient."""
-    base = found.request.reference
-    rows = []
-    for row in found.rows:
-        cell = next(cell for cell in row.cells if cell.arm == arm)
-        if cell.difference is not None:
-            ratio = _interval(cell.ratio) if cell.ratio is not None else ""
-            rows.append({"measure": _named(row), "difference": _interval(cell.difference), "ratio": ratio})
-    own, other = letters[arm], letters[base]
-    console.text(f"{own} - {other} and {own} / {other}, patient by patient, with 95 % intervals", bold=True)
-    _table(rows)
-
-
-def _named(row: Row) -> str:
-    """A measure in few words: of the parent drug unless it says of what."""
-    measure = row.measure
-    short = replace(measure, name=_SHORT.get(measure.name, measure.name), of=_SHORT.get(measure.of, measure.of))
-    short = replace(short, output="" if measure.output == "parent" else measure.output)
-    return f"{short}{f' [{row.unit}]' if row.unit else ''}"
-
-
-def _table(rows: Sequence[dict[str, str]]) -> None:
-    """Names before their numbers; where there is no room for both, above them. Numbers never wrap."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    name, *others = rows[0]
-    widths = {column: max(len(column), *(len(row[column]) for row in rows)) for column in others}
-    if console.out.width - sum(widths.values()) - 2 * len(others) < _ROOM:
-        head = "  ".join(column.rjust(width) for column, width in widths.items())
-        console.out.print(f"[dim]{escape(f'  {head}')}[/dim]", soft_wrap=True)
-        for row in rows:
-            numbers = "  ".join(row[column].rjust(width) for column, width in widths.items())
-            console.out.print(f"{escape(row[name])}\n  {escape(numbers)}", soft_wrap=True)
-        return
-    shown = Table(box=None, pad_edge=False, header_style="dim")
-    for place, column in enumerate(rows[0]):
-        head = "" if place == 0 else column
-        shown.add_column(head, justify="right" if place else "left", no_wrap=place > 0, overflow="fold")
-    for row in rows:
-        shown.add_row(*map(escape, row.values()))
-    console.out.print(shown)
-
-
-def _cell(cell: Cell) -> str:
-    if cell.median is None or cell.p5 is None or cell.p95 is None:
-        return cell.note
-    middle, low, high = (_number(value, "never") for value in (cell.median, cell.p5, cell.p95))
-    text = middle if low == high else f"{middle} ({low}-{high})"
-    return f"{text}, {cell.note}" if cell.note else text
-
-
-def _interval(of: Median) -> str:
-    middle = _number(of.value)
-    if of.low is None or of.high is None:
-        return f"{middle} (n too small)"
-    low, high = _number(of.low), _number(of.high)
-    return middle if low == high == middle else f"{middle} ({low} to {high})"
-
-
-def _number(value: float, infinite: str = "infinite") -> str:
-    if not math.isfinite(value):
-        return infinite if value > 0 else f"-{infinite}"
-    if abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.3g}" if abs(value) >= 1e-3 or value == 0 else f"{value:.0e}"

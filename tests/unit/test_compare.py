@@ -174,7 +174,7 @@ def test_patients_are_paired_across_models() -> None:
     """The same patient has the same eta of CL and V1 in both models, and so the same deviation of the parameters."""
     request = prepare(["iv_single", "esketamine_iv_single"], n=60, seed=5)
     seen: list[Chunk] = []
-    found = comparison.run(request, sink=seen.append, chunk=25)
+    found = comparison.run(request, sinks=[seen.append], chunk=25)
     assert [case.model.id for case in found.study.cases] == ["ketamine_clements1981", "esketamine_otto2021"]
     for part in seen:
         racemate, s_ketamine = part.cases
@@ -308,7 +308,7 @@ def test_printed_page(command: Command, tmp_path: Path, monkeypatch: pytest.Monk
         (("iv_single", "other/iv_single.yaml"), ("another protocol called iv_single",)),
         (("--model", "iv_sigle=ketamine_kamp2020"), ("--model", "iv_sigle", "nearest iv_single")),
         (("--model", "iv_single=ketamine_kamp"), ("iv_single.model", "nearest ketamine_kamp2020")),
-        (("--model", "ketamine_kamp2020"), ("--model", "ARM=MODEL")),
+        (("--model", "=ketamine_kamp2020"), ("--model", "ARM=MODEL")),
         (("--model", "iv_single=a", "--model", "iv_single=b"), ("iv_single a second time", "one model for each arm")),
         (("--model", "iv_single=esketamine_otto2021"), ("iv_single", "a model of the same drug")),
         (

@@ -26,7 +26,15 @@ from pkmodel.specs.library import Scenario
 Command = Callable[..., Any]
 BLOCK, N = 64, 300
 #: What must not depend on how a run is split.
-FILES = ("findings.csv", "comparison.csv", "metrics.parquet", "patients.parquet", "bands.parquet", "findings.json")
+FILES = (
+    "findings.csv",
+    "comparison.csv",
+    "needed.csv",
+    "metrics.parquet",
+    "patients.parquet",
+    "bands.parquet",
+    "findings.json",
+)
 
 
 def _run(scenario: Scenario, out: Path, **how: Any) -> None:

@@ -33,7 +33,7 @@ def _leftovers(folder: Path) -> list[str]:
 
 def test_files(folder: Path) -> None:
     """Those that are promised and no other, not even hidden ones; figures are pictures."""
-    assert _leftovers(folder) == sorted(report.FILES)
+    assert _leftovers(folder) == sorted([*report.FILES, *report.FILES_OF_PAIRS])
     for path in folder.iterdir():
         assert path.stat().st_size > 100, path
         if path.suffix == ".png":
