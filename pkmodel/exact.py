@@ -205,7 +205,7 @@ class _Run:
         from pkmodel.core.structure import structure_of
 
         flows = (self.rates != 0.0).any(axis=0)
-        structure = structure_of(flows, np.empty(0, dtype=np.int64), self.events.port_compartment)
+        structure = structure_of(flows, np.empty(0, dtype=np.int64), self.events.port_compartment, self.rates.shape[0])
         start = np.zeros(self.rates.shape[:2]) if self.start is None else self.start
         arrays = (np.ascontiguousarray(self.rates), np.ascontiguousarray(start, dtype=np.float64), self.events)
         observed, scale = self.observed.astype(np.int64), np.ascontiguousarray(self.scale)

@@ -37,11 +37,13 @@ from pkmodel.core.lanes import (
     load,
     magnitude,
     of_bits,
+    onwards,
     rounded,
     splat,
     store,
     store_whole,
 )
+from pkmodel.core.native import run
 
 #: Degree of the Taylor series; with ``norm(M) h <= 1/2`` the first term left out is below 3e-17.
 DEGREE = 14
@@ -49,6 +51,8 @@ DEGREE = 14
 MAX_SHIFT = 30
 #: Squares that a chain has room for.
 MAX_LEVELS = 62
+#: A term of a series counts where it is a larger part of its state than this.
+SMALL = 1e-18
 #: Two times closer than this part of themselves are one time, rounded twice.
 SAME_TIME = 2.0**-51
 
@@ -73,6 +77,7 @@ class Chain(NamedTuple):
     moved: np.ndarray
     base: np.ndarray
     portion: np.ndarray
+    scale: np.ndarray
     shift: np.ndarray
     whole: np.ndarray
     deepest: np.ndarray
@@ -92,6 +97,7 @@ def chain_for(size: int, entries: int) -> Chain:
         moved=aligned(size, WIDTH),
         base=aligned(1, WIDTH),
         portion=aligned(1, WIDTH),
+        scale=aligned(1, WIDTH),
         shift=np.zeros(WIDTH, dtype=np.int64),
         whole=np.zeros(WIDTH, dtype=np.int64),
         deepest=np.zeros(1, dtype=np.int64),
@@ -247,14 +253,42 @@ def measure(chain, time, before):
 
 
 @merged
-def apply(structure, chain, level):
-    """``chain.moved = square[level] @ chain.state``."""
+def apply(structure, chain, level, state, moved):
+    """``moved = square[level] @ state``, two memories that differ."""
     offset = level * structure.entries
+    if structure.apply_code:
+        run(structure.apply_code, (onwards(chain.square, offset), state, moved))
+        return
     for i in range(structure.size):
         total = splat(0.0)
         for entry in range(structure.row_start[i], structure.row_start[i + 1]):
-            total = fma(load(chain.square, offset + entry), load(chain.state, structure.column[entry]), total)
-        store(chain.moved, i, total)
+            total = fma(load(chain.square, offset + entry), load(state, structure.column[entry]), total)
+        store(moved, i, total)
+
+
+@merged
+def next_term(structure, chain, scale, adding):
+    """The next term of a series, ``matrix @ term * scale`` in place of ``chain.term``, and added to ``chain.state`` in
+    the lanes ``adding``; returns the lanes in which it still counts, as bits.
+    """
+    if structure.term_code:
+        store(chain.scale, 0, scale)
+        return run(structure.term_code, (chain.matrix, chain.term, chain.state, chain.scale, bits(adding)))
+    for i in range(structure.size):
+        total = splat(0.0)
+        for k in range(structure.direct_start[i], structure.direct_start[i + 1]):
+            total = fma(
+                load(chain.matrix, structure.direct_entry[k]), load(chain.term, structure.direct_column[k]), total
+            )
+        store(chain.moved, i, total * scale)
+    counts = scale < scale
+    for i in range(structure.size):
+        term, state = load(chain.moved, i), load(chain.state, i)
+        changed = choose(adding, state + term, state)
+        store(chain.term, i, term)
+        store(chain.state, i, changed)
+        counts = counts | (magnitude(term) > magnitude(changed) * SMALL)
+    return bits(counts)
 
 
 @merged
@@ -268,7 +302,7 @@ def move(structure, chain):
         if digits & 1:
             if chain.built[0] <= level:
                 extend(structure, chain, level)
-            apply(structure, chain, level)
+            apply(structure, chain, level, chain.state, chain.moved)
             moving = bit_set(chain.whole, level)
             for i in range(structure.size):
                 store(chain.state, i, choose(moving, load(chain.moved, i), load(chain.state, i)))
@@ -286,23 +320,6 @@ def move_rest(structure, chain, portion):
         store(chain.term, i, load(chain.state, i))
     moving = portion > 0.0
     for order in range(1, DEGREE + 1):
-        scale = portion * (1.0 / order)
-        for i in range(structure.size):
-            total = splat(0.0)
-            for k in range(structure.direct_start[i], structure.direct_start[i + 1]):
-                total = fma(
-                    load(chain.matrix, structure.direct_entry[k]),
-                    load(chain.term, structure.direct_column[k]),
-                    total,
-                )
-            store(chain.moved, i, total * scale)
-        further = portion < 0.0
-        for i in range(structure.size):
-            term, state = load(chain.moved, i), load(chain.state, i)
-            changed = choose(moving, state + term, state)
-            store(chain.term, i, term)
-            store(chain.state, i, changed)
-            further = further | (magnitude(term) > magnitude(changed) * 1e-18)
-        moving = moving & further
+        moving = moving & of_bits(next_term(structure, chain, portion * (1.0 / order), moving))
         if not bits(moving):
             break

@@ -159,7 +159,7 @@ def scan(
         look for the lowest level inside of steps too.
     """
     flows = (rates != 0.0).any(axis=0)
-    structure = structure_of(flows, output_compartment, events.port_compartment)
+    structure = structure_of(flows, output_compartment, events.port_compartment, rates.shape[0])
     outputs, limits = thresholds.shape[:2]
     size = structure.size
     stops = events.time.shape[0] + boundary.shape[0]

@@ -23,22 +23,24 @@ _BITS = ir.VectorType(ir.IntType(1), WIDTH)
 
 
 class Writer:
-    """The function that is being written. ``w`` is its only argument: rows of eight numbers."""
+    """The function that is being written; its arguments are ``memories``, each rows of eight numbers, and ``masks``."""
 
-    def __init__(self, module: ir.Module, name: str):
+    def __init__(self, module: ir.Module, name: str, memories: int = 1, masks: int = 0):
         self.module = module
-        kind = ir.FunctionType(_INT64, [_DOUBLE.as_pointer()])
+        kind = ir.FunctionType(_INT64, [_DOUBLE.as_pointer()] * memories + [_INT64] * masks)
         self.function = ir.Function(module, kind, name)
         self.builder = ir.IRBuilder(self.function.append_basic_block())
-        self.rows = self.builder.bitcast(self.function.args[0], _VECTOR.as_pointer())
+        arguments = self.function.args
+        self.rows = [self.builder.bitcast(memory, _VECTOR.as_pointer()) for memory in arguments[:memories]]
+        self.masks = [Mask(self, self._bits(mask)) for mask in arguments[memories:]]
 
-    def load(self, row: int) -> Lane:
-        """The row of the memory."""
-        return Lane(self, self.builder.load(self._at(row), align=64))
+    def load(self, row: int, memory: int = 0) -> Lane:
+        """The row of a memory."""
+        return Lane(self, self.builder.load(self._at(row, memory), align=64))
 
-    def store(self, row: int, lane: Lane) -> None:
-        """Put a number into a row of the memory."""
-        self.builder.store(lane.value, self._at(row), align=64)
+    def store(self, row: int, lane: Lane, memory: int = 0) -> None:
+        """Put a number into a row of a memory."""
+        self.builder.store(lane.value, self._at(row, memory), align=64)
 
     def number(self, value: float) -> Lane:
         """The same number in every lane."""
@@ -65,8 +67,11 @@ class Writer:
         function = self.module.globals.get(full) or ir.Function(self.module, kind, full)
         return self.builder.call(function, operands)
 
-    def _at(self, row: int) -> ir.Value:
-        return self.builder.gep(self.rows, [ir.Constant(_INT64, row)])
+    def _at(self, row: int, memory: int) -> ir.Value:
+        return self.builder.gep(self.rows[memory], [ir.Constant(_INT64, row)])
+
+    def _bits(self, number: ir.Value) -> ir.Value:
+        return self.builder.bitcast(self.builder.trunc(number, ir.IntType(WIDTH)), _BITS)
 
 
 class Mask:

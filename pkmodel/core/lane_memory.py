@@ -55,6 +55,18 @@ def pointer(typing_context, array):
 
 
 @intrinsic
+def onwards(typing_context, array, index):
+    """The memory of a pointer from its ``index``-th group of eight numbers on."""
+    if not isinstance(array, _Pointer):
+        return None
+
+    def codegen(context, builder, sig, args):
+        return builder.gep(args[0], [builder.mul(args[1], ir.Constant(_INT64, WIDTH))])
+
+    return array(array, types.int64), codegen
+
+
+@intrinsic
 def bare(typing_context, bundle):
     """A named tuple with pointers for its C-contiguous arrays, which is what the pieces of a kernel hand on."""
     if not isinstance(bundle, types.BaseNamedTuple):

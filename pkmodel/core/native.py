@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import binding, ir
-from numba.core import config, types
+from numba.core import cgutils, config, types
 from numba.extending import intrinsic
+
+from pkmodel.core.lane_memory import NUMBERS
 
 _DOUBLE, _INT64 = ir.DoubleType(), ir.IntType(64)
 
@@ -33,6 +35,22 @@ class Library:
         self._engine: Any = binding.create_mcjit_compiler(parsed, machine)
         self._engine.finalize_object()
         self.address = {name: int(self._engine.get_function_address(name)) for name in names}
+
+
+@intrinsic
+def run(typing_context, address, arguments):
+    """Run the function at an address on a tuple of pointers and whole numbers; returns its bits."""
+    kinds = []
+    for kind in arguments:
+        if kind != NUMBERS and not isinstance(kind, types.Integer):
+            return None
+        kinds.append(_DOUBLE.as_pointer() if kind == NUMBERS else _INT64)
+
+    def codegen(context, builder, sig, args):
+        function = builder.inttoptr(args[0], ir.FunctionType(_INT64, kinds).as_pointer())
+        return builder.call(function, cgutils.unpack_tuple(builder, args[1]))
+
+    return types.int64(types.int64, arguments), codegen
 
 
 @intrinsic

@@ -7,7 +7,7 @@ polynomial costs next to nothing.
 
 from __future__ import annotations
 
-from pkmodel.core.chain import DEGREE, apply
+from pkmodel.core.chain import DEGREE, apply, next_term
 from pkmodel.core.jit import merged, piece
 from pkmodel.core.lanes import (
     bits,
@@ -60,7 +60,7 @@ def _narrow(structure, chain, compartment, of_slope, due, length, low, high, tar
                 halving |= 1 << lane
         if not halving:
             continue
-        apply(structure, chain, level)
+        apply(structure, chain, level, chain.state, chain.moved)
         chosen = of_bits(halving)
         span = choose(chosen, span * 0.5, span)
         middle = at + span
@@ -86,17 +86,12 @@ def _expand(structure, chain, notes, compartment, due):
         store(chain.term, i, load(chain.state, i))
     store(notes.series, 0, load(chain.state, compartment))
     moving, zero, last = due, splat(0.0), 0
+    nowhere = zero > 0.0
     for order in range(1, DEGREE + 1):
         last = order
-        for i in range(structure.size):
-            store(chain.moved, i, slope_of(structure, chain, chain.term, i) * (1.0 / order))
-        further = zero > 0.0
-        for i in range(structure.size):
-            term = load(chain.moved, i)
-            store(chain.term, i, term)
-            further = further | (magnitude(term) > magnitude(load(chain.state, i)) * 1e-18)
+        counting = of_bits(next_term(structure, chain, splat(1.0 / order), nowhere))
         store(notes.series, order, choose(moving, load(chain.term, compartment), zero))
-        moving = moving & further
+        moving = moving & counting
         if not bits(moving):
             break
     return last

@@ -8,10 +8,14 @@ matrices is a fixed list of multiplications. A nasal model with a metabolite has
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numba.core.compiler_lock import global_compiler_lock
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from pkmodel.core.straight import Straight
 
 Ints = NDArray[np.int64]
 
@@ -23,7 +27,8 @@ class Structure(NamedTuple):
     the diagonal. For entry k of a product, the pairs ``product_left`` x ``product_right`` from ``product_start[k]`` are
     added up; on the diagonal the pair of the entry with itself is the last one. ``taylor_*`` is the same for ``M``
     times a matrix of this pattern. ``direct_entry`` and ``direct_column`` (from ``direct_start[i]``) are the entries of
-    ``M`` itself. The first ``states`` states are the model's; the next are running integrals; the last ``ports`` are
+    ``M`` itself. ``apply_code`` and ``term_code`` are where :mod:`pkmodel.core.straight` has written out what is done
+    most, or 0. The first ``states`` states are the model's; the next are running integrals; the last ``ports`` are
     input ports.
     """
 
@@ -44,10 +49,16 @@ class Structure(NamedTuple):
     direct_start: Ints
     direct_entry: Ints
     direct_column: Ints
+    apply_code: int = 0
+    term_code: int = 0
 
 
-def structure_of(flows: NDArray[np.bool_], integrand: Ints, port_state: Ints) -> Structure:
-    """The structure of a model; worked out once, however often it is asked for.
+#: Patients of a block that make up for the time to write out a structure.
+_MANY = 500
+
+
+def structure_of(flows: NDArray[np.bool_], integrand: Ints, port_state: Ints, patients: int) -> Structure:
+    """The structure of a model; worked out once, however often it is asked for, and written out for many patients.
 
     Parameters
     ----------
@@ -58,7 +69,18 @@ def structure_of(flows: NDArray[np.bool_], integrand: Ints, port_state: Ints) ->
     port_state
         (q,) states that infusions pour into.
     """
-    return _structure_of(flows.shape[0], flows.tobytes(), tuple(integrand.tolist()), tuple(port_state.tolist()))
+    key = flows.shape[0], flows.tobytes(), tuple(integrand.tolist()), tuple(port_state.tolist())
+    if patients < _MANY:
+        return _structure_of(*key)
+    with global_compiler_lock:  # one thread writes it, the others wait
+        return _written_out(*key).structure
+
+
+@functools.lru_cache(maxsize=64)
+def _written_out(*key: Any) -> Straight:
+    from pkmodel.core.straight import Straight
+
+    return Straight(_structure_of(*key))
 
 
 @functools.lru_cache(maxsize=256)

@@ -133,10 +133,11 @@ def walk(structure, chain, notes, found, now, before, together):
             if chain.built[0] <= level:
                 extend(structure, chain, level)
             # From the state before the step: those of other lanes have moved already.
-            apply(structure, chain, level)
-            chosen = of_bits(moving)
-            for i in range(structure.size):
-                store(chain.state, i, choose(chosen, load(chain.moved, i), load(chain.state, i)))
+            apply(structure, chain, level, notes.before, chain.state if moving == _EVERYONE else chain.moved)
+            if moving != _EVERYONE:
+                chosen = of_bits(moving)
+                for i in range(structure.size):
+                    store(chain.state, i, choose(chosen, load(chain.moved, i), load(chain.state, i)))
             left &= ~moving
         if pausing:
             move_rest(structure, chain, choose(of_bits(pausing), rest, zero))
