@@ -57,7 +57,7 @@ class Structure(NamedTuple):
 _MANY = 500
 
 
-def structure_of(flows: NDArray[np.bool_], integrand: Ints, port_state: Ints, patients: int) -> Structure:
+def structure_of(flows: NDArray[np.bool_], integrand: Ints, port_state: Ints, patients: int = 1) -> Structure:
     """The structure of a model; worked out once, however often it is asked for, and written out for many patients.
 
     Parameters
