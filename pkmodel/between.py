@@ -17,7 +17,7 @@ from pkmodel import metrics, units
 from pkmodel.cases import Case
 from pkmodel.cautions import listed
 from pkmodel.findings import Finding, Question
-from pkmodel.specs.scenario import Rule
+from pkmodel.specs.rule import Rule
 
 Floats = NDArray[np.float64]
 

@@ -15,9 +15,9 @@ from pkmodel.metrics import Request, Span
 from pkmodel.population import Population
 from pkmodel.schedule import Schedule
 from pkmodel.specs.library import Arm, Scenario, drug_fraction
+from pkmodel.specs.metric import OF_SESSION, WITH_THRESHOLD
 from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.rule_checks import offered
-from pkmodel.specs.scenario import OF_SESSION, WITH_THRESHOLD
 
 Floats = NDArray[np.float64]
 

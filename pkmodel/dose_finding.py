@@ -34,8 +34,9 @@ from pkmodel.findings import Finding, wilson
 from pkmodel.outcome import Study
 from pkmodel.specs.design import Knob, Request
 from pkmodel.specs.dose import DoseLimits
+from pkmodel.specs.metric import METRICS, UNITLESS
 from pkmodel.specs.protocol import ProtocolSpec
-from pkmodel.specs.scenario import METRICS, UNITLESS, Rule
+from pkmodel.specs.rule import Rule
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]

@@ -17,8 +17,9 @@ from pkmodel import plots
 from pkmodel.ink import INK, LIMIT
 from pkmodel.outcome import Study
 from pkmodel.plots import Limit, limits_of
+from pkmodel.specs.metric import is_level
 from pkmodel.specs.model import ModelSpec
-from pkmodel.specs.scenario import Rule, is_level
+from pkmodel.specs.rule import Rule
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from pkmodel import metrics
 from pkmodel.metrics import Figures, Request, Span
 from pkmodel.specs.asked import Asked
+from pkmodel.specs.metric import METRICS, UNITLESS
 from pkmodel.specs.model import ModelSpec
+from pkmodel.specs.rule import Rule
 from pkmodel.specs.rule_checks import alike
-from pkmodel.specs.scenario import METRICS, UNITLESS, Compare, Rule, ScenarioSpec, Window
+from pkmodel.specs.scenario import Compare, ScenarioSpec
+from pkmodel.specs.window import Window
 
 Floats = NDArray[np.float64]
 Verdict = Literal["met", "broken", "undecided"]

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pkmodel.schedule import Schedule
-from pkmodel.specs.scenario import METRICS, Moment
+from pkmodel.specs.metric import METRICS
+from pkmodel.specs.window import Moment
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

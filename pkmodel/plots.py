@@ -21,8 +21,9 @@ from pkmodel.ink import COLOURS, ENVELOPE, HATCHES, INK, LIMIT, MARK, pale, tidy
 from pkmodel.outcome import Study
 from pkmodel.overlay import envelope, marks_of, medians, stated
 from pkmodel.overlay import models_overlay as models_overlay
+from pkmodel.specs.metric import METRICS
 from pkmodel.specs.model import ModelSpec
-from pkmodel.specs.scenario import METRICS, Rule
+from pkmodel.specs.rule import Rule
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

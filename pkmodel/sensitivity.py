@@ -35,9 +35,10 @@ from pkmodel.outcome import CaseSums, Study
 from pkmodel.population import Population
 from pkmodel.specs.covariance import factor
 from pkmodel.specs.library import Scenario
+from pkmodel.specs.metric import METRICS, UNITLESS
 from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.population import CORRELATED, PopulationSpec
-from pkmodel.specs.scenario import METRICS, UNITLESS, Rule
+from pkmodel.specs.rule import Rule
 
 Floats = NDArray[np.float64]
 Method = Literal["sobol", "morris"]

@@ -16,7 +16,7 @@ from pkmodel import units
 from pkmodel.errors import InputError, Problem, shown, unknown_name
 from pkmodel.specs.effect_file import ANALYTES
 from pkmodel.specs.loading import library
-from pkmodel.specs.scenario import is_level
+from pkmodel.specs.metric import is_level
 from pkmodel.units import Quantity
 
 _SIDED = re.compile(r"\s*(?P<output>\S+)\s+(?P<side>below|above)\s+(?P<value>.+?)\s*")

@@ -15,10 +15,10 @@ from pkmodel.specs import defaults
 from pkmodel.specs.asked import Asked, Bound, bound
 from pkmodel.specs.library import Scenario, load_effect, load_population, load_protocol, load_scenario
 from pkmodel.specs.loading import find, is_path
+from pkmodel.specs.metric import is_level
 from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.protocol import ProtocolSpec
 from pkmodel.specs.rule_checks import asked_problems, refusal
-from pkmodel.specs.scenario import is_level
 
 #: The grid of the bands and of the picture.
 OBSERVED = {"every": "2 min", "for": "6 h"}

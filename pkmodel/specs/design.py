@@ -16,9 +16,10 @@ from pkmodel.errors import InputError, Problem, nearest, one_of, shown, unknown_
 from pkmodel.specs import defaults, loading
 from pkmodel.specs.library import Arm, Loaded, Scenario, load_population, load_protocol, load_scenario
 from pkmodel.specs.loading import parts
+from pkmodel.specs.metric import WITH_THRESHOLD, metric_name
 from pkmodel.specs.protocol import ProtocolSpec
+from pkmodel.specs.rule import Rule
 from pkmodel.specs.rule_checks import refusal
-from pkmodel.specs.scenario import WITH_THRESHOLD, Rule, metric_name
 from pkmodel.specs.yaml_tree import Document, Place, dotted
 from pkmodel.units import Quantity, Unit, parse
 

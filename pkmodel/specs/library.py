@@ -19,9 +19,11 @@ from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.population import PopulationSpec
 from pkmodel.specs.protocol import ProtocolSpec
 from pkmodel.specs.reference import ReferenceSpec
+from pkmodel.specs.rule import Rule
 from pkmodel.specs.rule_checks import compare_problems, rule_problems
-from pkmodel.specs.scenario import Rule, ScenarioSpec, Window
+from pkmodel.specs.scenario import ScenarioSpec
 from pkmodel.specs.variability_rules import replaced
+from pkmodel.specs.window import Window
 from pkmodel.specs.yaml_tree import Document, Place, dotted
 
 S = TypeVar("S", bound=Spec)

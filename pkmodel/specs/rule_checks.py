@@ -14,8 +14,10 @@ from pkmodel import units
 from pkmodel.errors import InputError, Problem
 from pkmodel.specs.asked import Asked
 from pkmodel.specs.expressions import described
+from pkmodel.specs.metric import METRICS, UNITLESS, WITH_THRESHOLD
 from pkmodel.specs.model import ModelSpec
-from pkmodel.specs.scenario import METRICS, UNITLESS, WITH_THRESHOLD, Compare, Rule
+from pkmodel.specs.rule import Rule
+from pkmodel.specs.scenario import Compare
 from pkmodel.units import Quantity
 
 #: Of an effect that falls as levels rise: what is not to be had, and what is instead.

@@ -15,7 +15,8 @@ import pkmodel as pk
 from pkmodel import exact_figures, findings, metrics, network, schedule, simulation
 from pkmodel.metrics import Figures, Request, Span
 from pkmodel.population import Population
-from pkmodel.specs.scenario import Moment, Rule
+from pkmodel.specs.rule import Rule
+from pkmodel.specs.window import Moment
 
 EXACT = 1e-9
 STARTS = [0.0, 48.0, 60.0]

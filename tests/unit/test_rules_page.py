@@ -11,7 +11,7 @@ import yaml
 from pkmodel.findings import verdict, wilson
 from pkmodel.specs.library import load_rule
 from pkmodel.specs.loading import library
-from pkmodel.specs.scenario import METRICS, OF_SESSION, WITH_THRESHOLD
+from pkmodel.specs.metric import METRICS, OF_SESSION, WITH_THRESHOLD
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "rules.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.DOTALL)

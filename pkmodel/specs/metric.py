@@ -1,0 +1,52 @@
+"""The names of metrics that files may use, and what each of them needs; ``metrics.py`` says how they are computed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import PlainValidator
+
+from pkmodel.errors import InputError, Problem, nearest, one_of, shown
+from pkmodel.specs import shapes
+from pkmodel.specs.effect_file import ANALYTES
+
+#: Metrics a rule may name, with the kind of quantity they yield; ``metrics.py`` registers the function.
+METRICS: dict[str, str] = {
+    "peak": "concentration",
+    "time_of_peak": "time",
+    "trough": "concentration",
+    "auc": "exposure",
+    "time_above": "time",
+    "first_crossing": "time",
+    "level_at": "concentration",
+    "lowest": "concentration",
+    "time_below": "time",
+    "time_until_below": "time",
+    "average": "concentration",
+    "fluctuation": "number",
+    "accumulation_ratio": "number",
+}
+ALIASES = {"cmax": "peak", "tmax": "time_of_peak", "cavg": "average"}
+WITH_THRESHOLD = ("time_above", "time_below", "first_crossing", "time_until_below")
+#: Metrics that belong to a session and have no meaning over a course or between sessions.
+OF_SESSION = ("trough", "level_at", "fluctuation", "accumulation_ratio")
+#: Kinds of metrics that are not counted in the unit of their output.
+UNITLESS = ("time", "number")
+
+
+@shapes.takes(shapes.words(*METRICS, *ALIASES))
+def metric_name(value: object) -> str:
+    """The registered name of a metric. Raises InputError with the nearest one."""
+    if isinstance(value, str) and (name := ALIASES.get(value, value)) in METRICS:
+        return name
+    raise InputError(
+        Problem(f"the metric {shown(value)}", one_of([*METRICS]), nearest=nearest(value, [*METRICS, *ALIASES]))
+    )
+
+
+MetricField = Annotated[str, PlainValidator(metric_name)]
+
+
+def is_level(output: str) -> bool:
+    """Whether a name is that of a level, whatever the model; other names are looked up in it."""
+    return output in (*ANALYTES, "parent", "metabolite")
