@@ -144,8 +144,10 @@ def variability_notes(scenario: Scenario, models: Iterable[ModelSpec]) -> list[s
 def condition(request: Request, span: Span, model: ModelSpec) -> str | None:
     """What sets a metric apart from others of its name: threshold, moment, or window that is no session's."""
     words = []
-    if request.threshold is not None:
-        words.append(f"{request.threshold:g} {model.observables[request.output]}".rstrip())
+    if request.levels:
+        words.append(
+            f"{' to '.join(f'{level:g}' for level in request.levels)} {model.observables[request.output]}".rstrip()
+        )
     if request.moment is not None:
         words.append(str(request.moment))
     if span.kind == "between":

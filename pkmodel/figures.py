@@ -162,8 +162,8 @@ def _peaks_figure(study: Study) -> Figure:
 def describe(rule: Rule) -> str:
     """A rule in words, with its name before them."""
     what = rule.metric.replace("_", " ")
-    if rule.threshold is not None:
-        what += f" {rule.threshold.text}"
+    if rule.bounds:
+        what += f" {rule.bounds}"
     if rule.at is not None:
         what = f"level {rule.at.text.replace('_', ' ')}"
     if not is_level(rule.output):

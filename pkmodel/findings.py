@@ -67,7 +67,7 @@ def verdict(low: float, high: float, required: float) -> Verdict:
 
 def described(rule: Rule) -> str:
     """A rule in words, such as ``time above 150 ng/mL of parent at most 30 min``."""
-    what = f"{rule.metric.replace('_', ' ')}{f' {rule.threshold.text}' if rule.threshold else ''} of {rule.output}"
+    what = f"{rule.metric.replace('_', ' ')}{f' {rule.bounds}' if rule.bounds else ''} of {rule.output}"
     if rule.at is not None:
         what = f"level of {rule.output} {rule.at.text.replace('_', ' ')}"
     return f"{what} {'at most' if rule.upper else 'at least'} {rule.limit.text}"
@@ -134,10 +134,9 @@ def judged(
 def request_of(rule: Rule, model: ModelSpec) -> Request:
     """The metric that a rule looks at, in the unit of the model's output or effect."""
     name = model.observable(rule.output)
-    threshold = None
-    if rule.threshold is not None:
-        threshold = rule.threshold.value / model.factor_of(name)
-    return Request(rule.metric, name, threshold, rule.at)
+    factor = model.factor_of(name)
+    threshold, up_to = (None if level is None else level.value / factor for level in (rule.threshold, rule.up_to))
+    return Request(rule.metric, name, threshold, rule.at, up_to)
 
 
 def requested(asked: Asked, model: ModelSpec) -> Request:
@@ -154,7 +153,8 @@ def requests_of(compare: Compare, rules: list[Rule], model: ModelSpec) -> list[R
     found: list[Request] = []
     for metric in compare.metrics:
         similar = [request_of(rule, model) for rule in rules if alike(rule, metric, name, model)]
-        found += [Request(metric, name, like.threshold, like.moment) for like in similar] or [Request(metric, name)]
+        like = [Request(metric, name, item.threshold, item.moment, item.up_to) for item in similar]
+        found += like or [Request(metric, name)]
     return list(dict.fromkeys(found))
 
 
@@ -178,7 +178,7 @@ def questions_of(spec: ScenarioSpec, model: ModelSpec, n_sessions: int) -> dict[
     found: dict[Question, tuple[Request, list[Span]]] = {}
 
     def add(output: str, rule: Rule | None, request: Request, window: str, spans: list[Span], upper: bool) -> None:
-        words = [rule.threshold.text] if rule is not None and rule.threshold is not None else []
+        words = [rule.bounds] if rule is not None and rule.bounds else []
         words += [str(rule.at)] if rule is not None and rule.at is not None else []
         words += ["illustrative"] if model.illustrative(request.output) else []
         condition = ", ".join(words) or None

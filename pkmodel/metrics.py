@@ -9,7 +9,7 @@ the names that files may use.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -153,12 +153,18 @@ class Figures:
 
 @dataclass(frozen=True)
 class Request:
-    """A metric of an output, with what it needs: a threshold (in the output's unit) or a moment."""
+    """A metric of an output, with what it needs: a threshold (in the output's unit), a second one, or a moment."""
 
     metric: str
     output: str
     threshold: float | None = None
     moment: Moment | None = None
+    up_to: float | None = None
+
+    @property
+    def levels(self) -> list[float]:
+        """The levels that the time above must be known of."""
+        return [level for level in (self.threshold, self.up_to) if level is not None]
 
 
 Metric = Callable[[Figures, Span, Request], Floats]
@@ -201,6 +207,15 @@ def auc(figures: Figures, span: Span, request: Request) -> Floats:
 def time_above(figures: Figures, span: Span, request: Request) -> Floats:
     """Hours with the level above the threshold (n,)."""
     return figures.reduce(figures.time_above[_threshold(figures, request)], span, np.sum, 0.0)
+
+
+@register
+def time_between(figures: Figures, span: Span, request: Request) -> Floats:
+    """Hours with the level above the threshold and not above the second one, ``up_to`` (n,)."""
+    assert request.up_to is not None
+    beyond = time_above(figures, span, replace(request, threshold=request.up_to))
+    within: Floats = np.maximum(time_above(figures, span, request) - beyond, 0.0)
+    return within
 
 
 @register

@@ -7,7 +7,7 @@ pandas takes half a second to import.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -293,11 +293,9 @@ class Study:
                 continue
             # An arm on a model of its own is compared with the reference arm on whatever model that has.
             reference = self.compared[base.get(case.model.id, next(iter(base.values())))]
-            alike = {
-                (request.metric, request.threshold, request.moment): values for request, values in reference.items()
-            }
+            alike = {replace(request, output=""): values for request, values in reference.items()}
             for request, own in values.items():
-                other = alike.get((request.metric, request.threshold, request.moment))
+                other = alike.get(replace(request, output=""))
                 if other is not None:
                     rows.append({**self._compared(own, other), **self._labels(case, request)})
         order = ("arm", "reference", "model", "output", "metric", "condition", "window", "n", "unit")

@@ -44,21 +44,24 @@ class Limit:
     level: float
     first: int
     last: int
+    sign: str
 
     @property
     def label(self) -> str:
-        sign = ">" if self.rule.threshold is not None else "\u2264" if self.rule.upper else "\u2265"
-        return f"{self.rule.id} {sign} {self.level:g}"
+        return f"{self.rule.id} {self.sign} {self.level:g}"
 
 
 def limits_of(study: Study, case: Case, output: str) -> list[Limit]:
     found = []
     for rule in study.scenario.spec.rules:
-        level = rule.threshold or (rule.limit if METRICS[rule.metric] == "concentration" else None)
-        if level is None or case.model.observable(rule.output) != output:
+        if case.model.observable(rule.output) != output:
             continue
+        levels = [(rule.threshold, ">"), (rule.up_to, "\u2264")]
+        if METRICS[rule.metric] == "concentration":
+            levels.append((rule.limit, "\u2264" if rule.upper else "\u2265"))
         first, last = (rule.window.first, rule.window.last) if rule.window.kind == "sessions" else (1, case.n_sessions)
-        found.append(Limit(rule, level.value / case.model.factor_of(output), first, last))
+        factor = case.model.factor_of(output)
+        found += [Limit(rule, level.value / factor, first, last, sign) for level, sign in levels if level is not None]
     return found
 
 

@@ -261,7 +261,7 @@ def _values(
     figures = course_figures(
         treated.network,
         treated.plan,
-        thresholds={} if request.threshold is None else {request.output: [request.threshold]},
+        thresholds={request.output: request.levels},
         moments=() if request.moment is None else (request.moment,),
         between=any(span.kind == "between" for span in spans),
         spans=spans,

@@ -240,8 +240,8 @@ def _run_case(
     times, grid = own_times(case, plan)
     wanted: dict[str, list[float]] = {}
     for request in case.requests:
-        if request.threshold is not None:
-            wanted.setdefault(request.output, []).append(request.threshold)
+        if request.levels:
+            wanted.setdefault(request.output, []).extend(request.levels)
     spans = [span for several in case.requests.values() for span in several]
     figures = course_figures(
         net,

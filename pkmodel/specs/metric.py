@@ -17,6 +17,7 @@ METRICS: dict[str, str] = {
     "trough": "concentration",
     "auc": "exposure",
     "time_above": "time",
+    "time_between": "time",
     "first_crossing": "time",
     "level_at": "concentration",
     "lowest": "concentration",
@@ -27,7 +28,7 @@ METRICS: dict[str, str] = {
     "accumulation_ratio": "number",
 }
 ALIASES = {"cmax": "peak", "tmax": "time_of_peak", "cavg": "average"}
-WITH_THRESHOLD = ("time_above", "time_below", "first_crossing", "time_until_below")
+WITH_THRESHOLD = ("time_above", "time_between", "time_below", "first_crossing", "time_until_below")
 #: Metrics that belong to a session and have no meaning over a course or between sessions.
 OF_SESSION = ("trough", "level_at", "fluctuation", "accumulation_ratio")
 #: Kinds of metrics that are not counted in the unit of their output.

@@ -33,6 +33,8 @@ class Rule(Spec):
     output: str = "parent"
     window: WindowField = WORST
     threshold: Annotated[Quantity | None, PlainValidator(_threshold)] = None
+    up_to: Annotated[Quantity | None, PlainValidator(_threshold)] = None
+    """The upper end of what ``time_between`` counts, above the threshold."""
     at: MomentField | None = None
     at_most: fields.AnyQuantity | None = None
     at_least: fields.AnyQuantity | None = None
@@ -62,6 +64,15 @@ class Rule(Spec):
             found = "nothing" if self.threshold is None else self.threshold.text
             expected = f"a threshold for {self.metric}" if self.threshold is None else f"no threshold for {self.metric}"
             problems.append(Problem(found, expected, path="threshold"))
+        if (self.metric == "time_between") != (self.up_to is not None):
+            found = "nothing" if self.up_to is None else self.up_to.text
+            expected = 'the upper end, such as up_to: "250 ng/mL"' if self.up_to is None else "time_between, for up_to"
+            problems.append(Problem(found, expected, path="up_to"))
+        elif self.up_to is not None and self.threshold is not None:
+            # Of another kind than the threshold: specs.rule_checks, which knows what an effect is counted in.
+            same = self.up_to.unit.dimensions == self.threshold.unit.dimensions
+            if same and self.up_to.value <= self.threshold.value:
+                problems.append(Problem(self.up_to.text, f"more than the threshold, {self.threshold.text}", "up_to"))
         if (self.metric == "level_at") != (self.at is not None):
             found = "nothing" if self.at is None else str(self.at)
             expected = 'when, such as at: "2 h after session_end"' if self.at is None else f"no `at` for {self.metric}"
@@ -78,6 +89,13 @@ class Rule(Spec):
         found = self.at_most if self.at_most is not None else self.at_least
         assert found is not None
         return found
+
+    @property
+    def bounds(self) -> str:
+        """The threshold in words, or between what and what a level counts; empty where there is none."""
+        if self.threshold is None:
+            return ""
+        return self.threshold.text if self.up_to is None else f"{self.threshold.text} and {self.up_to.text}"
 
     @property
     def upper(self) -> bool:

@@ -101,8 +101,9 @@ def rule_problems(rule: Rule, model: ModelSpec) -> list[Problem]:
         return [refused]
     side = "at_most" if rule.at_most is not None else "at_least"
     found = unit_problems(model, name, METRICS[rule.metric], rule.limit, side)
-    if rule.threshold is not None:
-        found += unit_problems(model, name, "concentration", rule.threshold, "threshold")
+    for path, level in (("threshold", rule.threshold), ("up_to", rule.up_to)):
+        if level is not None:
+            found += unit_problems(model, name, "concentration", level, path)
     return found
 
 
