@@ -15,7 +15,7 @@ from pkmodel.metrics import Request, Span
 from pkmodel.population import Population
 from pkmodel.schedule import Schedule
 from pkmodel.specs.library import Arm, Scenario, drug_fraction
-from pkmodel.specs.metric import OF_SESSION, WITH_THRESHOLD
+from pkmodel.specs.metric import OF_A_RULE, OF_SESSION
 from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.rule_checks import offered
 
@@ -90,7 +90,7 @@ def cases_of(scenario: Scenario, *, all_metrics: bool = False) -> list[Case]:
             if all_metrics:
                 for name in model.observables:
                     for metric in offered(model, name):
-                        if metric not in (*WITH_THRESHOLD, "level_at"):
+                        if metric not in OF_A_RULE:
                             want(Request(metric, name), every if metric in OF_SESSION else [*every, Span("course")])
             found.append(
                 Case(

@@ -46,7 +46,7 @@ Level = Literal["point", "met", "unbroken"]
 LEVELS: tuple[Level, ...] = ("point", "met", "unbroken")
 
 #: Metrics that are proportional to the dose where levels are.
-PROPORTIONAL = ("peak", "trough", "auc", "level_at", "average")
+PROPORTIONAL = ("peak", "trough", "auc", "level_at", "level_at_discharge", "average")
 #: How narrow the gap around an answer must be, in parts of the range.
 GAP = 1e-4
 

@@ -103,7 +103,7 @@ def band_handles(study: Study) -> list[Any]:
     ]
     if any(rule.threshold is not None for rule in rules):
         handles.append(Line2D([], [], color=LIMIT, linestyle=":", label="level with limited time above"))
-    if any(rule.at is not None for rule in rules):
+    if any(rule.moment is not None for rule in rules):
         handles.append(Line2D([], [], color=LIMIT, linewidth=2, label="limit at one moment"))
     plans = [planned for case in study.cases for planned in case.arm.protocol.plan()]
     if any(planned.over for planned in plans):
@@ -164,8 +164,9 @@ def describe(rule: Rule) -> str:
     what = rule.metric.replace("_", " ")
     if rule.bounds:
         what += f" {rule.bounds}"
-    if rule.at is not None:
-        what = f"level {rule.at.text.replace('_', ' ')}"
+    if rule.moment is not None:
+        discharge = "at discharge, " if rule.metric == "level_at_discharge" else ""
+        what = f"level {discharge}{rule.moment.text.replace('_', ' ')}"
     if not is_level(rule.output):
         what += f" of {rule.output}"
     return f"{rule.id}: {what} {'at most' if rule.upper else 'at least'} {rule.limit.text}"

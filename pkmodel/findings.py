@@ -68,8 +68,9 @@ def verdict(low: float, high: float, required: float) -> Verdict:
 def described(rule: Rule) -> str:
     """A rule in words, such as ``time above 150 ng/mL of parent at most 30 min``."""
     what = f"{rule.metric.replace('_', ' ')}{f' {rule.bounds}' if rule.bounds else ''} of {rule.output}"
-    if rule.at is not None:
-        what = f"level of {rule.output} {rule.at.text.replace('_', ' ')}"
+    discharge = " at discharge," if rule.metric == "level_at_discharge" else ""
+    if rule.moment is not None:
+        what = f"level of {rule.output}{discharge} {rule.moment.text.replace('_', ' ')}"
     return f"{what} {'at most' if rule.upper else 'at least'} {rule.limit.text}"
 
 
@@ -136,7 +137,7 @@ def request_of(rule: Rule, model: ModelSpec) -> Request:
     name = model.observable(rule.output)
     factor = model.factor_of(name)
     threshold, up_to = (None if level is None else level.value / factor for level in (rule.threshold, rule.up_to))
-    return Request(rule.metric, name, threshold, rule.at, up_to)
+    return Request(rule.metric, name, threshold, rule.moment, up_to)
 
 
 def requested(asked: Asked, model: ModelSpec) -> Request:
@@ -179,7 +180,7 @@ def questions_of(spec: ScenarioSpec, model: ModelSpec, n_sessions: int) -> dict[
 
     def add(output: str, rule: Rule | None, request: Request, window: str, spans: list[Span], upper: bool) -> None:
         words = [rule.bounds] if rule is not None and rule.bounds else []
-        words += [str(rule.at)] if rule is not None and rule.at is not None else []
+        words += [str(rule.moment)] if rule is not None and rule.moment is not None else []
         words += ["illustrative"] if model.illustrative(request.output) else []
         condition = ", ".join(words) or None
         taken: Literal["highest", "lowest"] | None = None

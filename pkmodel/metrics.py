@@ -259,6 +259,12 @@ def level_at(figures: Figures, span: Span, request: Request) -> Floats:
 
 
 @register
+def level_at_discharge(figures: Figures, span: Span, request: Request) -> Floats:
+    """The level when the patient may leave (n,): so long after the end of the session's last dose."""
+    return level_at(figures, span, request)
+
+
+@register
 def time_until_below(figures: Figures, span: Span, request: Request) -> Floats:
     """Hours from the start of the session (or of the course) until the level stays at or below the threshold (n,).
 

@@ -142,13 +142,9 @@ def bands(study: Study, arm: str, output: str = "parent", *, model: str | None =
     near = [limit.level for limit in limits if limit.level < 2.2 * highest]  # the others would flatten the curves
     for limit in limits:
         style: Any = ":" if limit.rule.threshold is not None else "--"
-        if limit.rule.at is not None:  # a limit at one moment of every session
+        if (at := limit.rule.moment) is not None:  # a limit at one moment of every session
             for planned in plan[limit.first - 1 : limit.last]:
-                moment = (
-                    (planned.index - 1) * pitch
-                    + limit.rule.at.delay
-                    + _until(case, planned.index, limit.rule.at.anchor)
-                )
+                moment = (planned.index - 1) * pitch + at.delay + _until(case, planned.index, at.anchor)
                 ax.plot((moment - 0.06 * span, moment + 0.06 * span), (limit.level,) * 2, color=LIMIT, linewidth=2)
         else:
             across = ((limit.first - 1) * pitch, (limit.last - 1) * pitch + span)

@@ -20,6 +20,7 @@ METRICS: dict[str, str] = {
     "time_between": "time",
     "first_crossing": "time",
     "level_at": "concentration",
+    "level_at_discharge": "concentration",
     "lowest": "concentration",
     "time_below": "time",
     "time_until_below": "time",
@@ -29,8 +30,11 @@ METRICS: dict[str, str] = {
 }
 ALIASES = {"cmax": "peak", "tmax": "time_of_peak", "cavg": "average"}
 WITH_THRESHOLD = ("time_above", "time_between", "time_below", "first_crossing", "time_until_below")
+WITH_MOMENT = ("level_at", "level_at_discharge")
+#: Metrics that need a rule, to give them a threshold or a moment.
+OF_A_RULE = (*WITH_THRESHOLD, *WITH_MOMENT)
 #: Metrics that belong to a session and have no meaning over a course or between sessions.
-OF_SESSION = ("trough", "level_at", "fluctuation", "accumulation_ratio")
+OF_SESSION = ("trough", *WITH_MOMENT, "fluctuation", "accumulation_ratio")
 #: Kinds of metrics that are not counted in the unit of their output.
 UNITLESS = ("time", "number")
 

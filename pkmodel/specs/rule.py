@@ -11,7 +11,7 @@ from pkmodel.errors import InputError, Problem, shown
 from pkmodel.specs import fields, shapes
 from pkmodel.specs.loading import Spec, load
 from pkmodel.specs.metric import METRICS, OF_SESSION, UNITLESS, WITH_THRESHOLD, MetricField, is_level
-from pkmodel.specs.window import WORST, MomentField, WindowField
+from pkmodel.specs.window import WORST, Moment, MomentField, WindowField
 from pkmodel.units import Quantity
 
 
@@ -36,6 +36,8 @@ class Rule(Spec):
     up_to: Annotated[Quantity | None, PlainValidator(_threshold)] = None
     """The upper end of what ``time_between`` counts, above the threshold."""
     at: MomentField | None = None
+    observed_for: fields.Time | None = None
+    """How long a patient stays after the last dose of a session, at least."""
     at_most: fields.AnyQuantity | None = None
     at_least: fields.AnyQuantity | None = None
     share: fields.Share = Field(alias="in")
@@ -77,6 +79,12 @@ class Rule(Spec):
             found = "nothing" if self.at is None else str(self.at)
             expected = 'when, such as at: "2 h after session_end"' if self.at is None else f"no `at` for {self.metric}"
             problems.append(Problem(found, expected, path="at"))
+        if (self.metric == "level_at_discharge") != (self.observed_for is not None):
+            found = "nothing" if self.observed_for is None else self.observed_for.text
+            expected = f"no `observed_for` for {self.metric}"
+            if self.observed_for is None:
+                expected = 'how long a patient stays after the last dose, such as observed_for: "2 h"'
+            problems.append(Problem(found, expected, path="observed_for"))
         if self.metric in OF_SESSION and self.window.kind in ("between", "course", "absolute"):
             problems.append(Problem(str(self.window), f"a window of sessions for {self.metric}", path="window"))
         if problems:
@@ -89,6 +97,13 @@ class Rule(Spec):
         found = self.at_most if self.at_most is not None else self.at_least
         assert found is not None
         return found
+
+    @property
+    def moment(self) -> Moment | None:
+        """When the level is looked at, of a metric of one moment."""
+        if self.at is None and self.observed_for is not None:
+            return Moment(self.observed_for.value, "end", f"{self.observed_for.text} after session_end")
+        return self.at
 
     @property
     def bounds(self) -> str:

@@ -14,7 +14,7 @@ from pkmodel import units
 from pkmodel.errors import InputError, Problem
 from pkmodel.specs.asked import Asked
 from pkmodel.specs.expressions import described
-from pkmodel.specs.metric import METRICS, UNITLESS, WITH_THRESHOLD
+from pkmodel.specs.metric import METRICS, OF_A_RULE, UNITLESS
 from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.rule import Rule
 from pkmodel.specs.scenario import Compare
@@ -131,7 +131,7 @@ def compare_problems(compare: Compare, rules: Sequence[Rule], model: ModelSpec) 
         path = f"compare.metrics[{index}]"
         if (refused := refusal(model, name, metric)) is not None:
             problems.append(refused.at(path="compare.output" if refused.path == "output" else path))
-        elif metric in (*WITH_THRESHOLD, "level_at") and not any(alike(rule, metric, name, model) for rule in rules):
+        elif metric in OF_A_RULE and not any(alike(rule, metric, name, model) for rule in rules):
             problems.append(Problem(metric, f"a rule on {name} that gives this metric its threshold or moment", path))
     return problems
 

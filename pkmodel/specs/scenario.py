@@ -12,7 +12,7 @@ from pkmodel.errors import InputError, Problem, nearest, one_of, shown, unknown_
 from pkmodel.specs import fields, mark, shapes
 from pkmodel.specs.loading import Spec
 from pkmodel.specs.mark import Mark
-from pkmodel.specs.metric import OF_SESSION, WITH_THRESHOLD, MetricField
+from pkmodel.specs.metric import OF_A_RULE, OF_SESSION, MetricField
 from pkmodel.specs.precision import Precision
 from pkmodel.specs.rule import Rule, named_rule
 from pkmodel.specs.sampling import Sampling, word_as_sampling
@@ -175,7 +175,7 @@ class ScenarioSpec(Spec):
         if self.compare.reference not in self.arms:
             problems.append(unknown_name("an arm", self.compare.reference, self.arms, path="compare.reference"))
         for index, metric in enumerate(self.compare.metrics):
-            if metric in (*WITH_THRESHOLD, "level_at") and not any(rule.metric == metric for rule in self.rules):
+            if metric in OF_A_RULE and not any(rule.metric == metric for rule in self.rules):
                 path = f"compare.metrics[{index}]"
                 problems.append(Problem(metric, "a rule that gives this metric its threshold or moment", path=path))
         return problems

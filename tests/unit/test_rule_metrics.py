@@ -148,3 +148,27 @@ def test_time_between_of_a_falling_effect(course: tuple[Network, Schedule]) -> N
     found = metrics.evaluate(figures, Span("session", 1), Request("time_between", name, low, up_to=high))
     assert inside.min() > 0.05
     assert found == pytest.approx(inside, abs=OFF)
+
+
+def test_level_at_discharge(tmp_path: Path, course: tuple[Network, Schedule]) -> None:
+    """What simulate gives 1.5 h after the pump's end, the same as a level at that moment; also as measured."""
+    net, plan = course
+    rule = Rule.model_validate(
+        {"id": "r", "metric": "level_at_discharge", "observed_for": "90 min", "at_most": "70 ng/mL", "in": "90 %"}
+    )
+    assert findings.described(rule) == "level of parent at discharge, 90 min after session end at most 70 ng/mL"
+    assert rule.moment is not None
+    figures = exact_figures.course_figures(net, plan, moments=(rule.moment,))["ketamine"]
+    request = findings.request_of(rule, net.model)
+    for number, start in ((1, 0.0), (2, 6.0)):
+        levels = simulation.amounts_at(net, plan, np.array([start + 40 / 60 + 1.5]))[:, 0, 0] * net.output_scale[0]
+        assert metrics.evaluate(figures, Span("session", number), request) == pytest.approx(levels, rel=1e-9)
+    at = {"id": "at", "metric": "level_at", "at": "90 min after session_end", "at_most": "70 ng/mL", "in": "90 %"}
+    leaves = {"id": "leaves", "metric": "level_at_discharge", "observed_for": "90 min", "at_most": "70 ng/mL"}
+    tree = _scenario([at, {**leaves, "in": "90 %"}], model="esketamine_otto2021", variability={"residual": True})
+    tree["arms"] = {"one": {"protocol": "iv_single", "drug": "half"}}
+    found, table = _run(tree, tmp_path)
+    by = table.set_index(["metric", "patient"])["value"]
+    assert by["level_at"].tolist() == by["level_at_discharge"].tolist()
+    assert 0 < (by["level_at"] <= 70).sum() < 60
+    assert found["n_met"].tolist() == [int((by["level_at"] <= 70).sum())] * 2
