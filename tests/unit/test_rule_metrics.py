@@ -163,12 +163,12 @@ def test_level_at_discharge(tmp_path: Path, course: tuple[Network, Schedule]) ->
     for number, start in ((1, 0.0), (2, 6.0)):
         levels = simulation.amounts_at(net, plan, np.array([start + 40 / 60 + 1.5]))[:, 0, 0] * net.output_scale[0]
         assert metrics.evaluate(figures, Span("session", number), request) == pytest.approx(levels, rel=1e-9)
-    at = {"id": "at", "metric": "level_at", "at": "90 min after session_end", "at_most": "70 ng/mL", "in": "90 %"}
-    leaves = {"id": "leaves", "metric": "level_at_discharge", "observed_for": "90 min", "at_most": "70 ng/mL"}
+    at = {"id": "at", "metric": "level_at", "at": "90 min after session_end", "at_most": "25 ng/mL", "in": "90 %"}
+    leaves = {"id": "leaves", "metric": "level_at_discharge", "observed_for": "90 min", "at_most": "25 ng/mL"}
     tree = _scenario([at, {**leaves, "in": "90 %"}], model="esketamine_otto2021", variability={"residual": True})
     tree["arms"] = {"one": {"protocol": "iv_single", "drug": "half"}}
     found, table = _run(tree, tmp_path)
     by = table.set_index(["metric", "patient"])["value"]
     assert by["level_at"].tolist() == by["level_at_discharge"].tolist()
-    assert 0 < (by["level_at"] <= 70).sum() < 60
-    assert found["n_met"].tolist() == [int((by["level_at"] <= 70).sum())] * 2
+    assert 0 < (by["level_at"] <= 25).sum() < 60
+    assert found["n_met"].tolist() == [int((by["level_at"] <= 25).sum())] * 2
