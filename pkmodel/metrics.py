@@ -15,8 +15,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pkmodel.errors import InputError, Problem
 from pkmodel.schedule import Schedule
-from pkmodel.specs.metric import METRICS
+from pkmodel.specs.metric import METRICS, TAKEN
+from pkmodel.specs.prices import Prices
 from pkmodel.specs.window import Moment
 
 Floats = NDArray[np.float64]
@@ -153,13 +155,22 @@ class Figures:
 
 @dataclass(frozen=True)
 class Request:
-    """A metric of an output, with what it needs: a threshold (in the output's unit), a second one, or a moment."""
+    """A metric of an output, with what it needs: a threshold (in the output's unit), a second one, or a moment.
+
+    ``of_baseline`` makes it a share of what an effect is without drug, or a change from that. A metric of what a course
+    takes (:mod:`pkmodel.taking`) has no output; it may need how long a patient is ``observed`` (h) after the last dose,
+    ``until`` when the level stays below another, and ``prices``.
+    """
 
     metric: str
     output: str
     threshold: float | None = None
     moment: Moment | None = None
     up_to: float | None = None
+    of_baseline: Literal["share", "change"] | None = None
+    observed: float | None = None
+    until: Request | None = None
+    prices: Prices | None = None
 
     @property
     def levels(self) -> list[float]:
@@ -350,12 +361,33 @@ def _origin(figures: Figures, span: Span) -> Floats | float:
 
 
 def evaluate(figures: Figures, span: Span, request: Request) -> Floats:
-    """The metric of ``request`` over one span (n,)."""
-    return REGISTRY[request.metric](figures, span, request)
+    """The metric of ``request`` over one span (n,).
+
+    Raises InputError for a share of a baseline that is not above 0 in every patient.
+    """
+    values = REGISTRY[request.metric](figures, span, request)
+    if request.of_baseline is None:
+        return values
+    assert figures.rest is not None
+    if request.of_baseline == "change":
+        return values - figures.rest
+    if not (figures.rest > 0.0).all():
+        found = f"a share of the baseline of {request.output}, which is {float(figures.rest.min()):g} in a patient"
+        raise InputError(Problem(found, "a baseline above 0 in everybody, or a limit as a change", "relative_to"))
+    return values / figures.rest
+
+
+def unit_in(request: Request, output_unit: str) -> str:
+    """The unit in which what is requested is reported; ``output_unit`` is that of its output, if it has one."""
+    if request.prices is not None:
+        return request.prices.currency
+    return "" if request.of_baseline == "share" else unit_of(request.metric, output_unit)
 
 
 def unit_of(metric: str, output_unit: str) -> str:
-    """The unit in which a metric of an output is reported."""
+    """The unit in which a metric of an output, or of what a course takes, is reported."""
+    if metric in TAKEN:
+        return {"mass": "mg", "time": "h"}.get(TAKEN[metric], "")
     if METRICS[metric] == "time":
         return "h"
     if METRICS[metric] == "number":

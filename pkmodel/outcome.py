@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel import between, cautions, findings, metrics, replicates
-from pkmodel.cases import Case, condition, variability_notes
+from pkmodel import between, cautions, findings, replicates
+from pkmodel.cases import Case, condition, unit_of, variability_notes
 from pkmodel.engine import AUTO, Numerics
-from pkmodel.findings import Finding, Question
+from pkmodel.findings import Finding
 from pkmodel.metrics import Request, Span
+from pkmodel.questions import Question
 from pkmodel.specs.library import Scenario
 from pkmodel.specs.model import ModelSpec
 
@@ -133,7 +134,7 @@ class Study:
         found = []
         for rule in self.scenario.spec.rules:
             for case, sums in zip(self.cases, self.sums, strict=True):
-                for label in findings.spans_of(rule.window, case.n_sessions):
+                for label in findings.labels_of(rule, case.n_sessions):
                     met = sums.met[rule.id, label]
                     counts = sums.met_in.get((rule.id, label))
                     bounds = None if counts is None else replicates.share_interval(counts, self.n)
@@ -172,7 +173,7 @@ class Study:
     def joint_verdicts(self) -> list[between.Joint]:
         """Every rule judged over all models of an arm, where there are several."""
         rules = self.scenario.spec.rules
-        teaching = {rule.id for rule in rules for case in self.cases if case.model.illustrative(rule.output)}
+        teaching = {rule.id for rule in rules for case in self.cases if findings.illustrative(rule, case.model)}
         return between.joint(rules, self.results, teaching)
 
     @property
@@ -313,7 +314,7 @@ class Study:
             "condition": condition(request, Span("session"), case.model),
             "window": str(compare.window),
             "n": self.n,
-            "unit": metrics.unit_of(request.metric, case.model.observables[request.output]),
+            "unit": unit_of(request, case.model),
         }
 
     def _compared(self, own: Floats, other: Floats) -> dict[str, Any]:

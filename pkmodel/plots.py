@@ -21,6 +21,7 @@ from pkmodel.ink import COLOURS, ENVELOPE, HATCHES, INK, LIMIT, MARK, pale, tidy
 from pkmodel.outcome import Study
 from pkmodel.overlay import envelope, marks_of, medians, stated
 from pkmodel.overlay import models_overlay as models_overlay
+from pkmodel.specs.clause import Clause
 from pkmodel.specs.metric import METRICS
 from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.rule import Rule
@@ -34,13 +35,16 @@ Floats = NDArray[np.float64]
 
 #: White space between two sessions on the broken time axis, as a share of a session.
 _GAP = 0.18
+#: Letters of the name of a limit that the margin has room for; what is cut is the name of the rule, not the number.
+_LABEL = 19
 
 
 @dataclass(frozen=True)
 class Limit:
     """A level that a rule sets on an output, in its unit: where to draw it and what to call it."""
 
-    rule: Rule
+    rule: Clause
+    name: str
     level: float
     first: int
     last: int
@@ -48,20 +52,31 @@ class Limit:
 
     @property
     def label(self) -> str:
-        return f"{self.rule.id} {self.sign} {self.level:g}"
+        tail = f" {self.sign} {self.level:g}"
+        room = max(_LABEL - len(tail), 6)
+        name = self.name if len(self.name) <= room else f"{self.name[: room - 1]}\u2026"
+        return name + tail
+
+
+def tests_of(study: Study) -> list[tuple[Rule, str, Clause]]:
+    """Every metric with its limit that rules hold: the rule, the place in it, and the metric."""
+    return [(rule, path, test) for rule in study.scenario.spec.rules for path, test in rule.leaves()]
 
 
 def limits_of(study: Study, case: Case, output: str) -> list[Limit]:
     found = []
-    for rule in study.scenario.spec.rules:
-        if case.model.observable(rule.output) != output:
+    for rule, path, test in tests_of(study):
+        if not test.output or case.model.observable(test.output) != output:
             continue
-        levels = [(rule.threshold, ">"), (rule.up_to, "\u2264")]
-        if METRICS[rule.metric] == "concentration":
-            levels.append((rule.limit, "\u2264" if rule.upper else "\u2265"))
-        first, last = (rule.window.first, rule.window.last) if rule.window.kind == "sessions" else (1, case.n_sessions)
+        levels = [(test.threshold, ">"), (test.up_to, "\u2264")]
+        if METRICS[test.metric] == "concentration" and test.relative_to is None:
+            levels.append((test.limit, "\u2264" if test.upper else "\u2265"))
+        first, last = (test.window.first, test.window.last) if test.window.kind == "sessions" else (1, case.n_sessions)
         factor = case.model.factor_of(output)
-        found += [Limit(rule, level.value / factor, first, last, sign) for level, sign in levels if level is not None]
+        name = f"not {rule.id}" if path.split(".").count("not") % 2 else rule.id
+        found += [
+            Limit(test, name, level.value / factor, first, last, sign) for level, sign in levels if level is not None
+        ]
     return found
 
 

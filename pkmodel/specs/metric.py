@@ -28,6 +28,17 @@ METRICS: dict[str, str] = {
     "fluctuation": "number",
     "accumulation_ratio": "number",
 }
+#: What a course takes: metrics of the sessions as they are given, and of no output.
+TAKEN: dict[str, str] = {
+    "total_dose": "mass",
+    "max_dose": "mass",
+    "devices": "number",
+    "sprays": "number",
+    "vials": "number",
+    "wasted": "mass",
+    "clinic_hours": "time",
+    "cost": "cost",
+}
 ALIASES = {"cmax": "peak", "tmax": "time_of_peak", "cavg": "average"}
 WITH_THRESHOLD = ("time_above", "time_between", "time_below", "first_crossing", "time_until_below")
 WITH_MOMENT = ("level_at", "level_at_discharge")
@@ -44,9 +55,27 @@ def metric_name(value: object) -> str:
     """The registered name of a metric. Raises InputError with the nearest one."""
     if isinstance(value, str) and (name := ALIASES.get(value, value)) in METRICS:
         return name
+    if isinstance(value, str) and value in TAKEN:
+        raise InputError(Problem(f"{value}, which is what a course takes", f"it in a rule; here {one_of([*METRICS])}"))
     raise InputError(
         Problem(f"the metric {shown(value)}", one_of([*METRICS]), nearest=nearest(value, [*METRICS, *ALIASES]))
     )
+
+
+@shapes.takes(shapes.words(*METRICS, *ALIASES, *TAKEN))
+def rule_metric(value: object) -> str:
+    """The registered name of a metric of a rule: of an output, or of what a course takes. Raises InputError."""
+    if isinstance(value, str) and (name := ALIASES.get(value, value)) in {**METRICS, **TAKEN}:
+        return name
+    legal = [*METRICS, *TAKEN]
+    raise InputError(
+        Problem(f"the metric {shown(value)}", one_of(legal, 30), nearest=nearest(value, [*legal, *ALIASES]))
+    )
+
+
+def kind_of(metric: str) -> str:
+    """The kind of quantity that a metric yields."""
+    return {**METRICS, **TAKEN}[metric]
 
 
 MetricField = Annotated[str, PlainValidator(metric_name)]

@@ -14,6 +14,7 @@ from pkmodel.specs.loading import Spec
 from pkmodel.specs.mark import Mark
 from pkmodel.specs.metric import OF_A_RULE, OF_SESSION, MetricField
 from pkmodel.specs.precision import Precision
+from pkmodel.specs.prices import Prices
 from pkmodel.specs.rule import Rule, named_rule
 from pkmodel.specs.sampling import Sampling, word_as_sampling
 from pkmodel.specs.variability import VariabilitySwitch
@@ -122,6 +123,8 @@ class ScenarioSpec(Spec):
     sampling: Annotated[Sampling, BeforeValidator(word_as_sampling)] = Sampling()
     observe: Observe
     rules: list[Annotated[Rule, BeforeValidator(named_rule)]] = []
+    prices: Prices | None = None
+    """What things cost, for rules on cost."""
     compare: Compare | None = None
     precision: Precision | None = None
     marks: list[Mark] = []
@@ -175,7 +178,7 @@ class ScenarioSpec(Spec):
         if self.compare.reference not in self.arms:
             problems.append(unknown_name("an arm", self.compare.reference, self.arms, path="compare.reference"))
         for index, metric in enumerate(self.compare.metrics):
-            if metric in OF_A_RULE and not any(rule.metric == metric for rule in self.rules):
+            if metric in OF_A_RULE and not any(test.metric == metric for rule in self.rules for test in rule.tests):
                 path = f"compare.metrics[{index}]"
                 problems.append(Problem(metric, "a rule that gives this metric its threshold or moment", path=path))
         return problems

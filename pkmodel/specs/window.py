@@ -45,8 +45,9 @@ _NAMED: dict[str, Window] = {
     "course": Window("course"),
 }
 
-#: The window of a rule that names none.
+#: The windows of rules that name none: of a metric of an output, and of what a course takes.
 WORST = _NAMED["worst session"]
+COURSE = _NAMED["course"]
 _WINDOWS = 'one of "each session", "worst session", "between sessions", "course", {session: 3}, '
 _WINDOWS += "{sessions: [8, 12]}, {from: 0 h, to: 96 h}"
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pkmodel as pk
-from pkmodel import exact_figures, findings, metrics, network, report, schedule, simulation
+from pkmodel import exact_figures, findings, metrics, network, report, schedule, simulation, wording
 from pkmodel.metrics import Figures, Request, Span
 from pkmodel.network import Network
 from pkmodel.population import Population
@@ -118,7 +118,7 @@ def test_time_between_in_words_and_in_a_comparison(tmp_path: Path) -> None:
     """A comparison takes both levels from the rule; the picture and the terminal name both."""
     band = {"id": "band", "metric": "time_between", "threshold": "100 ng/mL", "up_to": "250 ng/mL", "at_least": "1 min"}
     rule = Rule.model_validate({**band, "in": "90 %"})
-    assert findings.described(rule) == "time between 100 ng/mL and 250 ng/mL of parent at least 1 min"
+    assert wording.described(rule) == "time between 100 ng/mL and 250 ng/mL of parent at least 1 min"
     arms = {"one": {"protocol": "iv_single"}, "two": {"protocol": "iv_single"}}
     compare = {"reference": "one", "metrics": ["time_between"]}
     _run(_scenario([{**band, "in": "90 %"}], arms=arms, compare=compare), tmp_path)
@@ -156,7 +156,7 @@ def test_level_at_discharge(tmp_path: Path, course: tuple[Network, Schedule]) ->
     rule = Rule.model_validate(
         {"id": "r", "metric": "level_at_discharge", "observed_for": "90 min", "at_most": "70 ng/mL", "in": "90 %"}
     )
-    assert findings.described(rule) == "level of parent at discharge, 90 min after session end at most 70 ng/mL"
+    assert wording.described(rule) == "level of parent at discharge, 90 min after session end at most 70 ng/mL"
     assert rule.moment is not None
     figures = exact_figures.course_figures(net, plan, moments=(rule.moment,))["ketamine"]
     request = findings.request_of(rule, net.model)
