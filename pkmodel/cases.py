@@ -156,7 +156,7 @@ def condition(request: Request, span: Span, model: ModelSpec) -> str | None:
     if span.kind == "absolute":
         words.append(f"{span.start:g}-{span.end:g} h")
     if request.of_baseline is not None:
-        words.append(f"{request.of_baseline} of baseline")
+        words.append(metrics.OF_BASELINE[request.of_baseline])
     if model.illustrative(request.output):
         words.append("illustrative")
     return ", ".join(words) or None

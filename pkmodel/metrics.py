@@ -24,6 +24,8 @@ from pkmodel.specs.window import Moment
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+#: What a metric relative to a baseline is called.
+OF_BASELINE = {"share": "share of baseline", "change": "change from baseline"}
 #: Hours that the window of the last session lasts at least; every other one ends where the next begins.
 LAST_WINDOW = 24.0
 

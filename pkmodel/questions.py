@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from pkmodel.findings import Taken, request_of, requests_of, spans_of, spans_of_test, taken_of, tests_of
-from pkmodel.metrics import Request, Span
+from pkmodel.metrics import OF_BASELINE, Request, Span
 from pkmodel.specs.clause import Clause
 from pkmodel.specs.metric import TAKEN
 from pkmodel.specs.model import ModelSpec
@@ -35,7 +35,7 @@ def questions_of(spec: ScenarioSpec, model: ModelSpec, n_sessions: int) -> dict[
         words = [rule.bounds] if rule is not None and rule.bounds else []
         words += [str(rule.moment)] if rule is not None and rule.moment is not None else []
         words += [rule.stay] if rule is not None and request.output == "" and rule.stay else []
-        words += [f"{rule.of_baseline} of baseline"] if rule is not None and request.of_baseline else []
+        words += [OF_BASELINE[request.of_baseline]] if request.of_baseline else []
         words += ["illustrative"] if request.output and model.illustrative(request.output) else []
         condition = ", ".join(words) or None
         taken: Taken | None = None
