@@ -206,7 +206,8 @@ def _between_models(found: Study) -> None:
     for item in found.model_ranges:
         asked = item.question
         what = f"{item.arm}: {asked.metric.replace('_', ' ')}{f' {asked.condition}' if asked.condition else ''}"
-        what += f" of {asked.output}, {f'{asked.taken} of ' if asked.taken else ''}{asked.window}"
+        what += f" of {asked.output}" if asked.output else ""
+        what += f", {f'{asked.taken} of ' if asked.taken else ''}{asked.window}"
         (low, lowest), (high, highest) = item.lowest, item.highest
         ratio = f", ratio {item.ratio:.2f}" if item.ratio is not None else ""
         unit = f" {item.unit}" if item.unit else ""

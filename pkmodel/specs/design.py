@@ -365,7 +365,7 @@ def explored(
         raise InputError(Problem("a metric and a rule", "one of them", where="--metric"))
     if rule is not None:
         scenario, _ = _scenario(source, [rule], arm=arm, model=model, population=population)
-        return scenario, scenario.spec.rules[0].metric
+        return scenario, scenario.spec.rules[0].named
     try:
         name = metric_name(metric or "peak")
     except InputError as error:

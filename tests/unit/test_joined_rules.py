@@ -17,6 +17,7 @@ from pkmodel import dose_finding, findings, precision, report, sensitivity
 from pkmodel.metrics import Request, Span
 from pkmodel.specs import design
 from pkmodel.specs.clause import Clause
+from pkmodel.specs.kinds import check_file
 from pkmodel.specs.library import load_rule
 from pkmodel.specs.rule import Rule
 from pkmodel.wording import described
@@ -239,6 +240,7 @@ def test_a_rule_in_a_file_may_be_joined(tmp_path: Path) -> None:
     """And a comparison takes its threshold from a clause."""
     path = tmp_path / "both.yaml"
     path.write_text(yaml.safe_dump({"id": "both", "in": "50 %", "all": [PEAK, LONG]}), encoding="utf-8")
+    assert check_file(path) == "rule"
     assert [leaf.metric for leaf in load_rule(path).tests] == ["peak", "time_above"]
     tree = _tree([], compare={"reference": "one", "metrics": ["time_above"]}, n=20)
     tree["rules"] = [str(path)]
@@ -247,3 +249,23 @@ def test_a_rule_in_a_file_may_be_joined(tmp_path: Path) -> None:
     (row,) = study.comparisons
     assert row["condition"] == "100 ng/mL"
     assert [item.rule for item in study.results] == ["both", "both"]
+
+
+def test_what_design_prints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The whole rule in words, where a single limit would be printed for a simple one."""
+    import sys
+
+    from pkmodel import cli
+
+    path = tmp_path / "scenario.yaml"
+    path.write_text(yaml.safe_dump(_tree(RULES[4:], n=40)), encoding="utf-8")
+    command = ["pkmodel", "design", str(path), "--parameter", "phases[0].dose", "--rule", "first", "--points", "5"]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    printed = " ".join(capsys.readouterr().out.split())
+    assert ended.value.code == 0
+    said = "(peak of parent at most 230 ng/mL) and (time above 100 ng/mL of parent at least 25 min), session 1"
+    assert said in printed
