@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from pkmodel import cautions, findings, measurement, metrics
 from pkmodel.engine import Grid, grid_of
-from pkmodel.metrics import Request, Span
 from pkmodel.population import Population
 from pkmodel.questions import Question, questions_of
+from pkmodel.request import OF_BASELINE, Request, Span, unit_in
 from pkmodel.schedule import Schedule
 from pkmodel.specs.library import Arm, Scenario, drug_fraction
 from pkmodel.specs.metric import OF_A_RULE, OF_SESSION
@@ -156,7 +156,7 @@ def condition(request: Request, span: Span, model: ModelSpec) -> str | None:
     if span.kind == "absolute":
         words.append(f"{span.start:g}-{span.end:g} h")
     if request.of_baseline is not None:
-        words.append(metrics.OF_BASELINE[request.of_baseline])
+        words.append(OF_BASELINE[request.of_baseline])
     if model.illustrative(request.output):
         words.append("illustrative")
     return ", ".join(words) or None
@@ -176,4 +176,4 @@ def _stay(request: Request, model: ModelSpec) -> str | None:
 
 def unit_of(request: Request, model: ModelSpec) -> str:
     """The unit in which the values of a metric are reported."""
-    return metrics.unit_in(request, model.observables.get(request.output, ""))
+    return unit_in(request, model.observables.get(request.output, ""))

@@ -36,7 +36,7 @@ Floats = NDArray[np.float64]
 #: White space between two sessions on the broken time axis, as a share of a session.
 _GAP = 0.18
 #: Letters of the name of a limit that the margin has room for; what is cut is the name of the rule, not the number.
-_LABEL = 19
+_LABEL = 16
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from pkmodel.findings import Taken, request_of, requests_of, spans_of, spans_of_test, taken_of, tests_of
-from pkmodel.metrics import OF_BASELINE, Request, Span
+from pkmodel.request import OF_BASELINE, Request, Span
 from pkmodel.specs.clause import Clause
 from pkmodel.specs.metric import TAKEN
 from pkmodel.specs.model import ModelSpec
