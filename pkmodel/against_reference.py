@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel import dominance, metrics
-from pkmodel.cases import Case, condition
-from pkmodel.metrics import Request, Span
+from pkmodel import dominance
+from pkmodel.cases import Case, condition, unit_of
+from pkmodel.request import Request, Span
 from pkmodel.specs.sampling import Sampling
 from pkmodel.specs.scenario import Compare, ScenarioSpec
 
@@ -37,9 +38,9 @@ def rows(
             continue
         # An arm on a model of its own is compared with the reference arm on whatever model that has.
         reference = compared[base.get(case.model.id, next(iter(base.values())))]
-        alike = {(request.metric, request.threshold, request.moment): values for request, values in reference.items()}
+        alike = {replace(request, output=""): values for request, values in reference.items()}
         for request, own in values.items():
-            other = alike.get((request.metric, request.threshold, request.moment))
+            other = alike.get(replace(request, output=""))
             if other is not None:
                 found.append({**_beside(own, other, spec.sampling), **_labels(compare, case, request, n)})
     order = ("arm", "reference", "model", "output", "metric", "condition", "window", "n", "unit")
@@ -56,7 +57,7 @@ def _labels(compare: Compare, case: Case, request: Request, n: int) -> dict[str,
         "condition": condition(request, Span("session"), case.model),
         "window": str(compare.window),
         "n": n,
-        "unit": metrics.unit_of(request.metric, case.model.observables[request.output]),
+        "unit": unit_of(request, case.model),
     }
 
 

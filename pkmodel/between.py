@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel import metrics, units
-from pkmodel.cases import Case
+from pkmodel import units
+from pkmodel.cases import Case, unit_of
 from pkmodel.cautions import listed
-from pkmodel.findings import Finding, Question
-from pkmodel.specs.scenario import Rule
+from pkmodel.findings import Finding
+from pkmodel.questions import Question
+from pkmodel.specs.rule import Rule
 
 Floats = NDArray[np.float64]
 
@@ -83,7 +84,7 @@ class Joint:
             "rule": self.rule.id,
             "arm": self.arm,
             "output": self.rule.output,
-            "metric": self.rule.metric,
+            "metric": self.rule.named,
             "window": self.window,
             "limit": lowest.limit,
             "unit": lowest.unit,
@@ -202,8 +203,8 @@ def ranges(cases: Sequence[Case], answers: Sequence[Mapping[Question, Floats]], 
 
 
 def _unit(case: Case, question: Question) -> str:
-    unit = case.model.observables[case.model.observable(question.output)]
-    return metrics.unit_of(question.metric, unit)
+    request, _ = case.questions[question]
+    return unit_of(request, case.model)
 
 
 def _finite(value: float) -> float | None:

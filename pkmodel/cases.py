@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 
 from pkmodel import cautions, findings, measurement, metrics, profiles
 from pkmodel.engine import Grid, grid_of
-from pkmodel.findings import Question
-from pkmodel.metrics import Request, Span
 from pkmodel.population import Population
 from pkmodel.profiles import Layout
+from pkmodel.questions import Question, questions_of
+from pkmodel.request import OF_BASELINE, Request, Span, unit_in
 from pkmodel.schedule import Schedule
 from pkmodel.specs.library import Arm, Scenario, drug_fraction
+from pkmodel.specs.metric import OF_A_RULE, OF_SESSION
 from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.rule_checks import offered
-from pkmodel.specs.scenario import OF_SESSION, WITH_THRESHOLD
 
 Floats = NDArray[np.float64]
 
@@ -81,9 +81,8 @@ def cases_of(scenario: Scenario, *, all_metrics: bool = False) -> list[Case]:
             def want(request: Request, spans: list[Span], into: dict[Request, list[Span]] = requests) -> None:
                 into[request] = list(dict.fromkeys([*into.get(request, []), *spans]))
 
-            for rule in spec.rules:
-                for spans in findings.spans_of(rule.window, len(plan)).values():
-                    want(findings.request_of(rule, model), spans)
+            for request, wanted in findings.requests_with(spec.rules, model, len(plan), spec.prices).items():
+                want(request, wanted)
             compared = findings.requests_of(spec.compare, spec.rules, model) if spec.compare else []
             if spec.compare is not None:
                 for spans in findings.spans_of(spec.compare.window, len(plan)).values():
@@ -95,7 +94,7 @@ def cases_of(scenario: Scenario, *, all_metrics: bool = False) -> list[Case]:
             if all_metrics:
                 for name in model.observables:
                     for metric in offered(model, name):
-                        if metric not in (*WITH_THRESHOLD, "level_at"):
+                        if metric not in OF_A_RULE:
                             want(Request(metric, name), every if metric in OF_SESSION else [*every, Span("course")])
             found.append(
                 Case(
@@ -109,7 +108,7 @@ def cases_of(scenario: Scenario, *, all_metrics: bool = False) -> list[Case]:
                     times=np.concatenate(times),
                     session_of=np.concatenate(session_of),
                     last_window=max(metrics.LAST_WINDOW, spec.observe.span.value),
-                    questions=findings.questions_of(spec, model, len(plan)) if len(arm.models) > 1 else {},
+                    questions=questions_of(spec, model, len(plan)) if len(arm.models) > 1 else {},
                     profile=profile,
                 )
             )
@@ -150,14 +149,37 @@ def variability_notes(scenario: Scenario, models: Iterable[ModelSpec]) -> list[s
 def condition(request: Request, span: Span, model: ModelSpec) -> str | None:
     """What sets a metric apart from others of its name: threshold, moment, or window that is no session's."""
     words = []
-    if request.threshold is not None:
-        words.append(f"{request.threshold:g} {model.observables[request.output]}".rstrip())
+    if request.output == "":
+        return _stay(request, model)
+    if request.levels:
+        words.append(
+            f"{' to '.join(f'{level:g}' for level in request.levels)} {model.observables[request.output]}".rstrip()
+        )
     if request.moment is not None:
         words.append(str(request.moment))
     if span.kind == "between":
         words.append("between sessions")
     if span.kind == "absolute":
         words.append(f"{span.start:g}-{span.end:g} h")
+    if request.of_baseline is not None:
+        words.append(OF_BASELINE[request.of_baseline])
     if model.illustrative(request.output):
         words.append("illustrative")
     return ", ".join(words) or None
+
+
+def _stay(request: Request, model: ModelSpec) -> str | None:
+    """What a metric of what a course takes rests on: how long patients stay, where that counts."""
+    words = []
+    if request.observed is not None:
+        words.append(f"observed for {request.observed:g} h")
+    if request.until is not None and request.until.threshold is not None:
+        unit = model.observables[request.until.output]
+        words.append(f"until {request.until.output} below {request.until.threshold:g} {unit}".rstrip())
+        words += ["illustrative"] if model.illustrative(request.until.output) else []
+    return ", ".join(words) or None
+
+
+def unit_of(request: Request, model: ModelSpec) -> str:
+    """The unit in which the values of a metric are reported."""
+    return unit_in(request, model.observables.get(request.output, ""))

@@ -15,7 +15,7 @@ from pkmodel.cases import Case
 from pkmodel.comparison import Comparison
 from pkmodel.ink import COLOURS, LIMIT, tidy
 from pkmodel.specs.asked import Bound
-from pkmodel.specs.scenario import is_level
+from pkmodel.specs.metric import is_level
 from pkmodel.units import clock
 
 if TYPE_CHECKING:

@@ -131,7 +131,9 @@ def rules(found: Study) -> None:
 def _findings(found: Study) -> None:
     """One line per rule and window, under it one per arm, or per model of an arm and what they say together."""
     from pkmodel import failing
-    from pkmodel.findings import described
+    from pkmodel.findings import illustrative
+    from pkmodel.specs.clause import COMBINED
+    from pkmodel.wording import described
 
     who = failing.sentences(found.results, found.profiles)
     several = len(found.models) > 1
@@ -156,11 +158,12 @@ def _findings(found: Study) -> None:
                 row += [f"{100 * item.low:.1f}-{100 * item.high:.1f} %"]
                 row += [] if several else [f"{100 * item.required:g} %"]
                 shown.add_row(*(escape(cell) for cell in row), f"[{_COLOURS[item.verdict]}]{item.verdict}[/]")
-            teaching = any(case.model.illustrative(rule.output) for case in found.cases)
+            teaching = any(illustrative(rule, case.model) for case in found.cases)
             said = described(rule) + (" (illustrative)" if teaching else "")
+            over = "" if window == COMBINED else f", {window}"
             required = f", required in {100 * rule.share.value:g} %" if several else ""
             mark = f" [{rule.severity}]" if rule.severity else ""
-            out.print(f"[bold]{rule.id}[/bold]{escape(mark)}: {escape(said)}, {window}{required}")
+            out.print(f"[bold]{rule.id}[/bold]{escape(mark)}: {escape(said)}{over}{required}")
             out.print(shown)
             for arm in dict.fromkeys(item.arm for item in here):
                 if (joint := together.get((rule.id, window, arm))) is not None:
@@ -219,7 +222,8 @@ def _between_models(found: Study) -> None:
     for item in found.model_ranges:
         asked = item.question
         what = f"{item.arm}: {asked.metric.replace('_', ' ')}{f' {asked.condition}' if asked.condition else ''}"
-        what += f" of {asked.output}, {f'{asked.taken} of ' if asked.taken else ''}{asked.window}"
+        what += f" of {asked.output}" if asked.output else ""
+        what += f", {f'{asked.taken} of ' if asked.taken else ''}{asked.window}"
         (low, lowest), (high, highest) = item.lowest, item.highest
         ratio = f", ratio {item.ratio:.2f}" if item.ratio is not None else ""
         unit = f" {item.unit}" if item.unit else ""

@@ -112,7 +112,12 @@ def plain(found: Design) -> dict[str, Any]:
             for knob in request.knobs
         ],
         "rules": [
-            {"id": rule.id, "metric": rule.metric, "limit": rule.limit.text, "required": rule.share.value}
+            {
+                "id": rule.id,
+                "metric": rule.named,
+                "limit": None if rule.joined else rule.limit.text,
+                "required": rule.share.value,
+            }
             for rule in found.line.rules
         ],
         "side": request.side,

@@ -35,7 +35,7 @@ from pkmodel.outcome import Study
 from pkmodel.specs.design import Knob, Request
 from pkmodel.specs.dose import DoseLimits
 from pkmodel.specs.protocol import ProtocolSpec
-from pkmodel.specs.scenario import METRICS, UNITLESS, Rule
+from pkmodel.specs.rule import Rule
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -45,7 +45,7 @@ Level = Literal["point", "met", "unbroken"]
 LEVELS: tuple[Level, ...] = ("point", "met", "unbroken")
 
 #: Metrics that are proportional to the dose where levels are.
-PROPORTIONAL = ("peak", "trough", "auc", "level_at", "average")
+PROPORTIONAL = ("peak", "trough", "auc", "level_at", "level_at_discharge", "average")
 #: How narrow the gap around an answer must be, in parts of the range.
 GAP = 1e-4
 
@@ -274,7 +274,8 @@ def scales(protocol: ProtocolSpec, doubled: ProtocolSpec, request: Request) -> b
     if not model.linear or request.scenario.spec.variability.residual or protocol.decides:
         return False
     if any(
-        rule.metric not in PROPORTIONAL or model.observable(rule.output) in model.effects for rule in _rules(request)
+        rule.joined or rule.metric not in PROPORTIONAL or model.observable(rule.output) in model.effects
+        for rule in _rules(request)
     ):
         return False
     pairs = list(zip(protocol.plan(), doubled.plan(), strict=False))
@@ -328,9 +329,8 @@ def _own_values(request: Request, values: tuple[float, ...], jobs: int) -> tuple
             spans = [span for several in findings.spans_of(rule.window, sessions).values() for span in several]
             levels = np.stack([by[request_, span] for span in spans])
             worst = levels.max(axis=0) if rule.upper else levels.min(axis=0)
-            factor = 1.0 if METRICS[rule.metric] in UNITLESS else model.factor_of(request_.output)
             with np.errstate(divide="ignore"):  # a level of 0 never reaches a limit
-                into.append(values[0] * (rule.limit.value / factor) / worst)
+                into.append(values[0] * findings.limit_of(rule, model, request_) / worst)
 
     study.run(scenario, jobs=jobs, sink=take)
     return tuple(np.sort(np.concatenate(parts)) for parts in found)

@@ -23,7 +23,7 @@ from pkmodel.network import Network
 from pkmodel.occasions import Course
 from pkmodel.readout import Link, Readout
 from pkmodel.specs.rule_checks import falls
-from pkmodel.specs.scenario import Moment
+from pkmodel.specs.window import Moment
 from pkmodel.system import System
 
 Floats = NDArray[np.float64]

@@ -16,7 +16,7 @@ from pkmodel.metrics import Boundaries, Figures, Span
 from pkmodel.network import Network
 from pkmodel.occasions import Course
 from pkmodel.schedule import Schedule
-from pkmodel.specs.scenario import Moment
+from pkmodel.specs.window import Moment
 from pkmodel.system import System
 
 Floats = NDArray[np.float64]

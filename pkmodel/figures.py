@@ -13,12 +13,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from pkmodel import plots
+from pkmodel import findings, plots, wording
 from pkmodel.ink import INK, LIMIT
 from pkmodel.outcome import Study
 from pkmodel.plots import Limit, limits_of
+from pkmodel.specs.clause import COMBINED
+from pkmodel.specs.metric import is_level
 from pkmodel.specs.model import ModelSpec
-from pkmodel.specs.scenario import Rule, is_level
+from pkmodel.specs.rule import Rule
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,7 +63,7 @@ def figures(study: Study) -> dict[str, Figure]:
 def _bands_figure(study: Study) -> Figure:
     outputs = []
     for case in study.cases:
-        named = [case.model.observable(rule.output) for rule in study.scenario.spec.rules]
+        named = [case.model.observable(name) for rule in study.scenario.spec.rules for name in rule.outputs]
         outputs.append(list(dict.fromkeys([case.model.parent, *named, *case.model.effects])))
     # Side by side only where there is room for titles.
     if all(case.n_sessions <= 2 for case in study.cases) and max(map(len, outputs)) <= 2:
@@ -93,16 +95,16 @@ def _bands_figure(study: Study) -> Figure:
 
 def band_handles(study: Study) -> list[Any]:
     """What the legend of bands explains."""
-    rules = study.scenario.spec.rules
+    tests = [test for _, _, test in plots.tests_of(study)]
     handles: list[Any] = [
         Line2D([], [], color="#555555", linewidth=1.6, label="median"),
         Patch(color="#555555", alpha=0.55, linewidth=0, label="25-75 % of patients"),
         Patch(color="#555555", alpha=0.22, linewidth=0, label="5-95 % of patients"),
         Line2D([], [], color=LIMIT, linestyle="--", label="limit of a rule"),
     ]
-    if any(rule.threshold is not None for rule in rules):
+    if any(test.threshold is not None for test in tests):
         handles.append(Line2D([], [], color=LIMIT, linestyle=":", label="level with limited time above"))
-    if any(rule.at is not None for rule in rules):
+    if any(test.moment is not None for test in tests):
         handles.append(Line2D([], [], color=LIMIT, linewidth=2, label="limit at one moment"))
     plans = [planned for case in study.cases for planned in case.arm.protocol.plan()]
     if any(planned.over for planned in plans):
@@ -140,7 +142,7 @@ def _peaks_figure(study: Study) -> Figure:
     several = len({case.model.id for case in study.cases}) > 1
     judged: dict[str, list[str]] = {}
     for found in study.results:
-        rule = f"{described[found.rule]} ({found.window}), required in {100 * found.required:g} %"
+        rule = f"{described[found.rule]}{over(found.window)}, required in {100 * found.required:g} %"
         who = found.arm + (f" on {found.model}" if several else "")
         share = f"{100 * found.share:.1f} % [{100 * found.low:.1f}-{100 * found.high:.1f}]"
         judged.setdefault(rule, []).append(f"{who} {share} {found.verdict.upper()}")
@@ -160,19 +162,20 @@ def _peaks_figure(study: Study) -> Figure:
 
 def describe(rule: Rule) -> str:
     """A rule in words, with its name before them."""
-    what = rule.metric.replace("_", " ")
-    if rule.threshold is not None:
-        what += f" {rule.threshold.text}"
-    if rule.at is not None:
-        what = f"level {rule.at.text.replace('_', ' ')}"
-    if not is_level(rule.output):
-        what += f" of {rule.output}"
-    return f"{rule.id}: {what} {'at most' if rule.upper else 'at least'} {rule.limit.text}"
+    said = wording.described(rule)
+    if rule.joined is None and rule.output and is_level(rule.output):
+        said = said.replace(f" of {rule.output}", "", 1)  # a level is what the picture shows
+    return f"{rule.id}: {said}"
+
+
+def over(window: str) -> str:
+    """The window of a rule in brackets; nothing where its clauses have several, which the rule says itself."""
+    return "" if window == COMBINED else f" ({window})"
 
 
 def teaching(study: Study, rule: Rule) -> str:
     """What is said beside a rule on an illustrative effect."""
-    return " (illustrative)" if any(case.model.illustrative(rule.output) for case in study.cases) else ""
+    return " (illustrative)" if any(findings.illustrative(rule, case.model) for case in study.cases) else ""
 
 
 def _grade(model: ModelSpec) -> str:

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import reduce
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel import metrics
-from pkmodel.metrics import Figures, Request, Span
+from pkmodel.metrics import Request, Span
 from pkmodel.specs.asked import Asked
+from pkmodel.specs.clause import Clause
+from pkmodel.specs.metric import METRICS, TAKEN, UNITLESS
 from pkmodel.specs.model import ModelSpec
+from pkmodel.specs.prices import Prices
+from pkmodel.specs.rule import Rule
 from pkmodel.specs.rule_checks import alike
-from pkmodel.specs.scenario import METRICS, UNITLESS, Compare, Rule, ScenarioSpec, Window
+from pkmodel.specs.scenario import Compare
+from pkmodel.specs.window import Window
 
 Floats = NDArray[np.float64]
 Verdict = Literal["met", "broken", "undecided"]
+
+#: What counts of several spans.
+Taken = Literal["highest", "lowest", "sum"]
 
 #: Two-sided confidence of every interval of this module, and its normal quantile.
 CONFIDENCE = 0.95
@@ -62,14 +70,6 @@ def verdict(low: float, high: float, required: float) -> Verdict:
     return "broken" if high < required else "undecided"
 
 
-def described(rule: Rule) -> str:
-    """A rule in words, such as ``time above 150 ng/mL of parent at most 30 min``."""
-    what = f"{rule.metric.replace('_', ' ')}{f' {rule.threshold.text}' if rule.threshold else ''} of {rule.output}"
-    if rule.at is not None:
-        what = f"level of {rule.output} {rule.at.text.replace('_', ' ')}"
-    return f"{what} {'at most' if rule.upper else 'at least'} {rule.limit.text}"
-
-
 @dataclass(frozen=True)
 class Finding:
     """One judged rule: a line of findings.csv."""
@@ -80,7 +80,8 @@ class Finding:
     metric: str
     output: str
     window: str
-    limit: float
+    limit: float | None
+    """None, and the unit empty, where clauses are joined: each has its own."""
     unit: str
     n: int
     n_met: int
@@ -110,11 +111,11 @@ def judged(
         rule=rule.id,
         arm=arm,
         model=model.id,
-        metric=rule.metric,
-        output=model.observable(rule.output),
+        metric=rule.named,
+        output=model.observable(rule.output) if rule.output else "",
         window=window,
-        limit=rule.limit.number,
-        unit=rule.limit.unit.text,
+        limit=None if rule.joined else rule.limit.number,
+        unit="" if rule.joined else rule.limit.unit.text,
         n=n,
         n_met=met,
         share=met / n,
@@ -128,13 +129,19 @@ def judged(
     )
 
 
-def request_of(rule: Rule, model: ModelSpec) -> Request:
-    """The metric that a rule looks at, in the unit of the model's output or effect."""
+def request_of(rule: Clause, model: ModelSpec, prices: Prices | None = None) -> Request:
+    """The metric of a rule, or of one of its clauses, in the unit of the model's output or effect."""
+    if rule.metric in TAKEN:
+        observed = None if rule.observed_for is None else rule.observed_for.value
+        until = None
+        if rule.discharge is not None:
+            until = requested(Asked("time_until_below", rule.discharge.output, rule.discharge.threshold), model)
+        of_cost = prices if rule.metric == "cost" else None
+        return Request(rule.metric, "", observed=observed, until=until, prices=of_cost)
     name = model.observable(rule.output)
-    threshold = None
-    if rule.threshold is not None:
-        threshold = rule.threshold.value / model.factor_of(name)
-    return Request(rule.metric, name, threshold, rule.at)
+    factor = model.factor_of(name)
+    threshold, up_to = (None if level is None else level.value / factor for level in (rule.threshold, rule.up_to))
+    return Request(rule.metric, name, threshold, rule.moment, up_to, rule.of_baseline)
 
 
 def requested(asked: Asked, model: ModelSpec) -> Request:
@@ -145,64 +152,52 @@ def requested(asked: Asked, model: ModelSpec) -> Request:
     )
 
 
-def requests_of(compare: Compare, rules: list[Rule], model: ModelSpec) -> list[Request]:
+def requests_of(compare: Compare, rules: Sequence[Rule], model: ModelSpec) -> list[Request]:
     """The metrics of a comparison; thresholds and moments are those of the rules with the same metric."""
     name = model.observable(compare.output)
     found: list[Request] = []
     for metric in compare.metrics:
-        similar = [request_of(rule, model) for rule in rules if alike(rule, metric, name, model)]
-        found += [Request(metric, name, like.threshold, like.moment) for like in similar] or [Request(metric, name)]
+        similar = [request_of(test, model) for test in tests_of(rules) if alike(test, metric, name, model)]
+        like = [Request(metric, name, item.threshold, item.moment, item.up_to) for item in similar]
+        found += like or [Request(metric, name)]
     return list(dict.fromkeys(found))
 
 
-@dataclass(frozen=True)
-class Question:
-    """A metric over a window in the words of the scenario, so that models can be set side by side.
-
-    ``condition`` is the threshold or the moment, and whether the effect is illustrative; ``taken`` says which of
-    several spans counts, None where there is one.
-    """
-
-    output: str
-    metric: str
-    condition: str | None
-    window: str
-    taken: Literal["highest", "lowest"] | None
+def tests_of(rules: Sequence[Rule]) -> list[Clause]:
+    """Every metric with its limit that rules hold, also those of clauses that are joined."""
+    return [test for rule in rules for test in rule.tests]
 
 
-def questions_of(spec: ScenarioSpec, model: ModelSpec, n_sessions: int) -> dict[Question, tuple[Request, list[Span]]]:
-    """What rules and comparison ask for, each with what answers it on this model; no question twice."""
-    found: dict[Question, tuple[Request, list[Span]]] = {}
+def illustrative(rule: Clause, model: ModelSpec) -> bool:
+    """Whether a rule looks at an effect of this model that is for teaching only."""
+    return any(model.illustrative(model.observable(name)) for name in rule.outputs)
 
-    def add(output: str, rule: Rule | None, request: Request, window: str, spans: list[Span], upper: bool) -> None:
-        words = [rule.threshold.text] if rule is not None and rule.threshold is not None else []
-        words += [str(rule.at)] if rule is not None and rule.at is not None else []
-        words += ["illustrative"] if model.illustrative(request.output) else []
-        condition = ", ".join(words) or None
-        taken: Literal["highest", "lowest"] | None = None
-        if len(spans) > 1:
-            taken = "highest" if upper else "lowest"
-        found.setdefault(Question(output, request.metric, condition, window, taken), (request, spans))
 
-    for rule in spec.rules:
-        for label, spans in spans_of(rule.window, n_sessions).items():
-            add(rule.output, rule, request_of(rule, model), label, spans, rule.upper)
-    if spec.compare is not None:
-        together = [span for spans in spans_of(spec.compare.window, n_sessions).values() for span in spans]
-        for request in requests_of(spec.compare, spec.rules, model):
-            same = (rule for rule in spec.rules if replace(request_of(rule, model), output=request.output) == request)
-            upper = request.metric != "lowest"
-            add(spec.compare.output, next(same, None), request, str(spec.compare.window), together, upper)
-    return found
+def taken_of(rule: Clause) -> Taken:
+    """What counts of several spans of a metric: the worst one, or all together where a course takes something."""
+    if rule.metric == "max_dose":
+        return "highest"
+    if rule.metric in TAKEN and rule.window.kind in ("course", "sessions"):
+        return "sum"
+    return "highest" if rule.upper else "lowest"
 
 
 def answer(taken: str | None, spans: Sequence[Floats]) -> Floats:
     """The value of each patient (n,) over the spans of a question."""
-    if taken is None:
-        return spans[0]
-    together = np.stack(spans)
-    worst: Floats = together.max(axis=0) if taken == "highest" else together.min(axis=0)
-    return worst
+    how = {"lowest": np.minimum, "sum": np.add}.get(taken or "", np.maximum)
+    return reduce(how, spans)  # one after the other, so that the bits of a sum are those of any number of patients
+
+
+def spans_of_test(rule: Clause, n_sessions: int) -> dict[str, list[Span]]:
+    """The spans of a metric of a rule as :func:`spans_of` has them; what a course takes is counted by session."""
+    if rule.metric in TAKEN and rule.window.kind == "course":
+        return {str(rule.window): [Span("session", index + 1) for index in range(n_sessions)]}
+    return spans_of(rule.window, n_sessions)
+
+
+def labels_of(rule: Clause, n_sessions: int) -> list[str]:
+    """The windows under which a rule is reported."""
+    return [rule.over] if rule.joined else [*spans_of_test(rule, n_sessions)]
 
 
 def spans_of(window: Window, n_sessions: int) -> dict[str, list[Span]]:
@@ -222,22 +217,52 @@ def spans_of(window: Window, n_sessions: int) -> dict[str, list[Span]]:
     return {str(window): [Span("absolute", start=window.start, end=window.end)]}
 
 
-def keeps(
-    rule: Rule,
-    model: ModelSpec,
-    figures: Mapping[str, Figures],
-    n_sessions: int,
-    evaluate: Callable[[Figures, Span, Request], Floats] = metrics.evaluate,
-) -> dict[str, NDArray[np.bool_]]:
-    """Which patients (n,) keep a rule, by window; over several spans the worst one counts.
+#: What gives the values (n,) of a metric over a span.
+Values = Callable[[Request, Span], Floats]
 
-    ``evaluate`` gives a metric, true or as measured.
+
+def keeps(
+    rule: Clause, model: ModelSpec, values: Values, n_sessions: int, prices: Prices | None = None
+) -> dict[str, NDArray[np.bool_]]:
+    """Which patients (n,) keep a rule, by window.
+
+    Over several spans the worst one counts, but what a course takes is added up. A joined rule has one window, and is
+    kept where all, any or none of its clauses are, each over its own window.
     """
-    request = request_of(rule, model)
-    # In hours where it is a time: times and areas have the hour as their base unit.
-    limit = rule.limit.value / (1.0 if METRICS[rule.metric] in UNITLESS else model.factor_of(request.output))
+    if rule.joined is not None:
+        parts = [next(iter(keeps(part, model, values, n_sessions, prices).values())) for part in rule.clauses]
+        kept = ~parts[0] if rule.joined == "not" else reduce(_JOIN[rule.joined], parts)
+        return {rule.over: kept}
+    request = request_of(rule, model, prices)
+    limit = limit_of(rule, model, request)
     found = {}
-    for label, spans in spans_of(rule.window, n_sessions).items():
-        values = np.stack([evaluate(figures[request.output], span, request) for span in spans])
-        found[label] = values.max(axis=0) <= limit if rule.upper else values.min(axis=0) >= limit
+    for label, spans in spans_of_test(rule, n_sessions).items():
+        value = answer(taken_of(rule), [values(request, span) for span in spans])
+        found[label] = value <= limit if rule.upper else value >= limit
     return found
+
+
+_JOIN: dict[str, Callable[..., NDArray[np.bool_]]] = {"all": np.logical_and, "any": np.logical_or}
+
+
+def limit_of(rule: Clause, model: ModelSpec, request: Request) -> float:
+    """The limit of a metric in the unit of its values: that of the output, mg, h, a currency or a plain number."""
+    if rule.metric in TAKEN or METRICS[rule.metric] in UNITLESS or request.of_baseline == "share":
+        return rule.limit.value  # times and areas have the hour as their base unit
+    return rule.limit.value / model.factor_of(request.output)
+
+
+def requests_with(rules: Sequence[Rule], model: ModelSpec, n_sessions: int, prices: Prices | None) -> Wanted:
+    """Every metric that rules look at, over which spans; with what a metric of a stay is made of."""
+    found: Wanted = {}
+    for test in tests_of(rules):
+        request = request_of(test, model, prices)
+        for spans in spans_of_test(test, n_sessions).values():
+            found[request] = list(dict.fromkeys([*found.get(request, []), *spans]))
+        if request.until is not None:
+            every = [Span("session", index + 1) for index in range(n_sessions)]
+            found[request.until] = list(dict.fromkeys([*found.get(request.until, []), *every]))
+    return found
+
+
+Wanted = dict[Request, list[Span]]

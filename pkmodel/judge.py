@@ -16,7 +16,7 @@ from pkmodel.metrics import Request, Span
 from pkmodel.network import Network
 from pkmodel.occasions import first_dose_of, within
 from pkmodel.specs.clinic import BetweenRule, ClinicRule, Condition
-from pkmodel.specs.scenario import METRICS
+from pkmodel.specs.metric import METRICS
 from pkmodel.ward import Ward
 
 Floats = NDArray[np.float64]

@@ -25,12 +25,13 @@ from numpy.typing import NDArray
 from pkmodel import metrics
 from pkmodel.metrics import Figures, Request, Span
 from pkmodel.population import normals
+from pkmodel.specs.metric import WITH_MOMENT
 from pkmodel.specs.model import ModelSpec
 
 Floats = NDArray[np.float64]
 
 #: Metrics that are a measured level.
-MEASURED = ("level_at", "trough")
+MEASURED = (*WITH_MOMENT, "trough")
 
 
 @dataclass(frozen=True)

@@ -2,37 +2,30 @@
 
 A course is cut at *boundaries* (session starts and ends, moments asked for, edges of absolute windows) into
 intervals, and the kernel reports each output over each interval. A metric is then a small function that
-combines the intervals of a window; it is registered under its own name, and ``specs.scenario.METRICS`` lists
+combines the intervals of a window; it is registered under its own name, and ``specs.metric.METRICS`` lists
 the names that files may use.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pkmodel.errors import InputError, Problem
+from pkmodel.request import Request as Request
+from pkmodel.request import Span as Span
+from pkmodel.request import unit_of as unit_of
 from pkmodel.schedule import Schedule
-from pkmodel.specs.scenario import METRICS, Moment
+from pkmodel.specs.window import Moment
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 #: Hours that the window of the last session lasts at least; every other one ends where the next begins.
 LAST_WINDOW = 24.0
-
-
-@dataclass(frozen=True)
-class Span:
-    """One stretch of a course: a session's window (from 1), the gap after it, the course, or absolute hours."""
-
-    kind: Literal["session", "between", "course", "absolute"]
-    session: int = 0
-    start: float = 0.0
-    end: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -150,16 +143,6 @@ class Figures:
         return how(np.where((index >= first) & (index < last), values, empty), axis=0, initial=empty)
 
 
-@dataclass(frozen=True)
-class Request:
-    """A metric of an output, with what it needs: a threshold (in the output's unit) or a moment."""
-
-    metric: str
-    output: str
-    threshold: float | None = None
-    moment: Moment | None = None
-
-
 Metric = Callable[[Figures, Span, Request], Floats]
 REGISTRY: dict[str, Metric] = {}
 
@@ -203,6 +186,15 @@ def time_above(figures: Figures, span: Span, request: Request) -> Floats:
 
 
 @register
+def time_between(figures: Figures, span: Span, request: Request) -> Floats:
+    """Hours with the level above the threshold and not above the second one, ``up_to`` (n,)."""
+    assert request.up_to is not None
+    beyond = time_above(figures, span, replace(request, threshold=request.up_to))
+    within: Floats = np.maximum(time_above(figures, span, request) - beyond, 0.0)
+    return within
+
+
+@register
 def time_below(figures: Figures, span: Span, request: Request) -> Floats:
     """Hours with the level not above the threshold (n,)."""
     above = figures.time_above[_threshold(figures, request)]
@@ -240,6 +232,12 @@ def level_at(figures: Figures, span: Span, request: Request) -> Floats:
     assert request.moment is not None
     number = figures.moments.index(request.moment)
     return _before(figures, figures.bounds.position[f"moment{number}", span.session - 1])
+
+
+@register
+def level_at_discharge(figures: Figures, span: Span, request: Request) -> Floats:
+    """The level when the patient may leave (n,): so long after the end of the session's last dose."""
+    return level_at(figures, span, request)
 
 
 @register
@@ -328,17 +326,17 @@ def _origin(figures: Figures, span: Span) -> Floats | float:
 
 
 def evaluate(figures: Figures, span: Span, request: Request) -> Floats:
-    """The metric of ``request`` over one span (n,)."""
-    return REGISTRY[request.metric](figures, span, request)
+    """The metric of ``request`` over one span (n,).
 
-
-def unit_of(metric: str, output_unit: str) -> str:
-    """The unit in which a metric of an output is reported."""
-    if METRICS[metric] == "time":
-        return "h"
-    if METRICS[metric] == "number":
-        return ""
-    if metric == "auc":
-        mass, over, volume = output_unit.partition("/")
-        return f"{mass}*h{over}{volume}" if mass else "h"
-    return output_unit
+    Raises InputError for a share of a baseline that is not above 0 in every patient.
+    """
+    values = REGISTRY[request.metric](figures, span, request)
+    if request.of_baseline is None:
+        return values
+    assert figures.rest is not None
+    if request.of_baseline == "change":
+        return values - figures.rest
+    if not (figures.rest > 0.0).all():
+        found = f"a share of the baseline of {request.output}, which is {float(figures.rest.min()):g} in a patient"
+        raise InputError(Problem(found, "a baseline above 0 in everybody, or a limit as a change", "relative_to"))
+    return values / figures.rest

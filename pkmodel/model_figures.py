@@ -45,7 +45,9 @@ def bands_figure(study: Study) -> Figure:
     columns = next((count for most, count in _COLUMNS if longest <= most), 1)
     columns = min(columns, max(len(arm.models) for arm in study.scenario.arms))
     effects = [name for case in study.cases for name in case.model.effects]
-    outputs = list(dict.fromkeys(["parent", *(rule.output for rule in study.scenario.spec.rules), *effects]))
+    outputs = list(
+        dict.fromkeys(["parent", *(name for rule in study.scenario.spec.rules for name in rule.outputs), *effects])
+    )
     panels: list[tuple[int, int, Case, str]] = []
     row = -1
     for arm in study.scenario.arms:
@@ -125,7 +127,7 @@ def overlay_figure(study: Study) -> Figure:
     """
     arms = [arm for arm in study.scenario.arms if len(arm.models) > 1]
     sites = [site for site in ("venous", "arterial") if any(m.sampling == site for arm in arms for m in arm.models)]
-    named = (rule.window.first for rule in study.scenario.spec.rules if rule.window.kind == "sessions")
+    named = (test.window.first for _, _, test in plots.tests_of(study) if test.window.kind == "sessions")
     session = min(named, default=1)
     foot = [
         f"Lines: medians over patients in session {session}; before a name the median of the peaks. The grey area and "

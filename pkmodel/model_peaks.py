@@ -115,7 +115,7 @@ def _verdicts(study: Study) -> list[str]:
     named = {rule.id: rule for rule in study.scenario.spec.rules}
     words = {rule: pages.describe(spec) + pages.teaching(study, spec) for rule, spec in named.items()}
     return [
-        f"{words[rule]} ({window}), required in {100 * named[rule].share.value:g} %:  "
+        f"{words[rule]}{pages.over(window)}, required in {100 * named[rule].share.value:g} %:  "
         + ";  ".join(f"{arm} {sentence}" for arm, sentence in arms.items())
         for (rule, window), arms in said.items()
     ]

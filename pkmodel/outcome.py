@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from pkmodel import against_reference, between, cautions, failing, findings, needed, replicates
 from pkmodel.cases import Case, variability_notes
 from pkmodel.engine import AUTO, Numerics
-from pkmodel.findings import Finding, Question
+from pkmodel.findings import Finding
 from pkmodel.metrics import Request
+from pkmodel.questions import Question
 from pkmodel.specs.library import Scenario
 from pkmodel.specs.model import ModelSpec
 
@@ -139,7 +140,7 @@ class Study:
         found = []
         for rule in self.scenario.spec.rules:
             for case, sums in zip(self.cases, self.sums, strict=True):
-                for label in findings.spans_of(rule.window, case.n_sessions):
+                for label in findings.labels_of(rule, case.n_sessions):
                     met = sums.met[rule.id, label]
                     counts = sums.met_in.get((rule.id, label))
                     bounds = None if counts is None else replicates.share_interval(counts, self.n)
@@ -178,7 +179,7 @@ class Study:
     def joint_verdicts(self) -> list[between.Joint]:
         """Every rule judged over all models of an arm, where there are several."""
         rules = self.scenario.spec.rules
-        teaching = {rule.id for rule in rules for case in self.cases if case.model.illustrative(rule.output)}
+        teaching = {rule.id for rule in rules for case in self.cases if findings.illustrative(rule, case.model)}
         return between.joint(rules, self.results, teaching)
 
     @property

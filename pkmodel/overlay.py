@@ -105,6 +105,8 @@ def _asked(study: Study, case: Case, output: str, session: int, unit: str) -> fl
     windows = [f"session {session}"] + (["worst session"] if case.n_sessions == 1 else [])
     for item in study.model_ranges:
         asked = item.question
+        if asked in case.questions and case.questions[asked][0].of_baseline is not None:
+            continue
         if (item.arm, asked.output, asked.metric) == (case.arm.name, output, "peak") and asked.window in windows:
             return item.medians[case.model.id] * units.ratio(item.unit, unit)
     return None

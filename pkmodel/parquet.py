@@ -186,7 +186,7 @@ class RunFiles:
         said: dict[str, list[str | None]] = {
             "arm": [case.arm.name for _ in heads],
             "model": [case.model.id for _ in heads],
-            "output": [head.request.output for head in heads],
+            "output": [head.request.output or None for head in heads],
             "metric": [head.request.metric for head in heads],
             "unit": [head.unit for head in heads],
             "condition": [condition(head.request, head.span, case.model) for head in heads],

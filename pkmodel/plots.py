@@ -21,8 +21,10 @@ from pkmodel.ink import COLOURS, ENVELOPE, HATCHES, INK, LIMIT, MARK, pale, tidy
 from pkmodel.outcome import Study
 from pkmodel.overlay import envelope, marks_of, medians, stated
 from pkmodel.overlay import models_overlay as models_overlay
+from pkmodel.specs.clause import Clause
+from pkmodel.specs.metric import METRICS
 from pkmodel.specs.model import ModelSpec
-from pkmodel.specs.scenario import METRICS, Rule
+from pkmodel.specs.rule import Rule
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,31 +35,48 @@ Floats = NDArray[np.float64]
 
 #: White space between two sessions on the broken time axis, as a share of a session.
 _GAP = 0.18
+#: Letters of the name of a limit that the margin has room for; what is cut is the name of the rule, not the number.
+_LABEL = 16
 
 
 @dataclass(frozen=True)
 class Limit:
     """A level that a rule sets on an output, in its unit: where to draw it and what to call it."""
 
-    rule: Rule
+    rule: Clause
+    name: str
     level: float
     first: int
     last: int
+    sign: str
 
     @property
     def label(self) -> str:
-        sign = ">" if self.rule.threshold is not None else "\u2264" if self.rule.upper else "\u2265"
-        return f"{self.rule.id} {sign} {self.level:g}"
+        tail = f" {self.sign} {self.level:g}"
+        room = max(_LABEL - len(tail), 6)
+        name = self.name if len(self.name) <= room else f"{self.name[: room - 1]}\u2026"
+        return name + tail
+
+
+def tests_of(study: Study) -> list[tuple[Rule, str, Clause]]:
+    """Every metric with its limit that rules hold: the rule, the place in it, and the metric."""
+    return [(rule, path, test) for rule in study.scenario.spec.rules for path, test in rule.leaves()]
 
 
 def limits_of(study: Study, case: Case, output: str) -> list[Limit]:
     found = []
-    for rule in study.scenario.spec.rules:
-        level = rule.threshold or (rule.limit if METRICS[rule.metric] == "concentration" else None)
-        if level is None or case.model.observable(rule.output) != output:
+    for rule, path, test in tests_of(study):
+        if not test.output or case.model.observable(test.output) != output:
             continue
-        first, last = (rule.window.first, rule.window.last) if rule.window.kind == "sessions" else (1, case.n_sessions)
-        found.append(Limit(rule, level.value / case.model.factor_of(output), first, last))
+        levels = [(test.threshold, ">"), (test.up_to, "\u2264")]
+        if METRICS[test.metric] == "concentration" and test.relative_to is None:
+            levels.append((test.limit, "\u2264" if test.upper else "\u2265"))
+        first, last = (test.window.first, test.window.last) if test.window.kind == "sessions" else (1, case.n_sessions)
+        factor = case.model.factor_of(output)
+        name = f"not {rule.id}" if path.split(".").count("not") % 2 else rule.id
+        found += [
+            Limit(test, name, level.value / factor, first, last, sign) for level, sign in levels if level is not None
+        ]
     return found
 
 
@@ -138,13 +157,9 @@ def bands(study: Study, arm: str, output: str = "parent", *, model: str | None =
     near = [limit.level for limit in limits if limit.level < 2.2 * highest]  # the others would flatten the curves
     for limit in limits:
         style: Any = ":" if limit.rule.threshold is not None else "--"
-        if limit.rule.at is not None:  # a limit at one moment of every session
+        if (at := limit.rule.moment) is not None:  # a limit at one moment of every session
             for planned in plan[limit.first - 1 : limit.last]:
-                moment = (
-                    (planned.index - 1) * pitch
-                    + limit.rule.at.delay
-                    + _until(case, planned.index, limit.rule.at.anchor)
-                )
+                moment = (planned.index - 1) * pitch + at.delay + _until(case, planned.index, at.anchor)
                 ax.plot((moment - 0.06 * span, moment + 0.06 * span), (limit.level,) * 2, color=LIMIT, linewidth=2)
         else:
             across = ((limit.first - 1) * pitch, (limit.last - 1) * pitch + span)

@@ -32,7 +32,7 @@ from pkmodel.errors import InputError, Problem
 from pkmodel.findings import Finding, Verdict, verdict
 from pkmodel.specs.library import Scenario
 from pkmodel.specs.precision import Precision
-from pkmodel.specs.scenario import Rule
+from pkmodel.specs.rule import Rule
 
 #: One minus the confidence of a sequence.
 ALPHA = 0.05

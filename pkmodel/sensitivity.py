@@ -25,11 +25,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel import findings, metrics, population, treatment
+from pkmodel import findings, metrics, population, taking, tally, treatment
 from pkmodel.cases import Case, cases_of
 from pkmodel.engine import AUTO
 from pkmodel.errors import InputError, Problem
 from pkmodel.exact_figures import course_figures
+from pkmodel.findings import Wanted
 from pkmodel.metrics import Request, Span
 from pkmodel.outcome import CaseSums, Study
 from pkmodel.population import Population
@@ -37,7 +38,7 @@ from pkmodel.specs.covariance import factor
 from pkmodel.specs.library import Scenario
 from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.population import CORRELATED, PopulationSpec
-from pkmodel.specs.scenario import METRICS, UNITLESS, Rule
+from pkmodel.specs.rule import Rule
 
 Floats = NDArray[np.float64]
 Method = Literal["sobol", "morris"]
@@ -190,13 +191,12 @@ def run(
     judged = next((item for item in scenario.spec.rules if item.id == rule), None)
     sessions = case.n_sessions
     if judged is not None:
-        request = findings.request_of(judged, case.model)
-        spans = [span for several in findings.spans_of(judged.window, sessions).values() for span in several]
+        requests = findings.requests_with([judged], case.model, sessions, scenario.spec.prices)
         what, unit = f"failure of {judged.id}", ""
     else:
         name = case.model.observable("parent")
         request = Request(metric or "peak", name)
-        spans = [Span("session", index + 1) for index in range(sessions)]
+        requests = {request: [Span("session", index + 1) for index in range(sessions)]}
         what = f"{request.metric.replace('_', ' ')} of {name}, worst session"
         unit = metrics.unit_of(request.metric, case.model.observables[name])
 
@@ -211,7 +211,7 @@ def run(
             known = [group for group in groups if all(name in mine.covariates for name in group.covariates)]
             kept = [group for group in known if _varies(mine, theirs, group)]
         populations = [mine, *(_swapped(mine, theirs, group) for group in kept), theirs]
-        parts.append([_values(case, people, request, spans, judged, seed) for people in populations])
+        parts.append([_values(scenario, case, people, requests, judged) for people in populations])
         if progress is not None:
             progress(first + count, n)
     values = np.stack([np.concatenate(column) for column in zip(*parts, strict=True)])  # (groups + 2, n)
@@ -253,31 +253,40 @@ def _drawn(scenario: Scenario, model: ModelSpec, seed: int, first: int, count: i
     return population.sample_effects(people, model, seed)
 
 
-def _values(
-    case: Case, people: Population, request: Request, spans: list[Span], rule: Rule | None, seed: int
-) -> Floats:
-    """The metric of every patient (n,), or 1 where the rule is broken and 0 where it is kept."""
-    treated = treatment.treat(case.model, people, case.arm.protocol, case.fraction, AUTO, seed=seed, sprays=False)
+def _values(scenario: Scenario, case: Case, people: Population, requests: Wanted, rule: Rule | None) -> Floats:
+    """The one metric of every patient (n,) in the worst span, or 1 where the rule is broken and 0 where it is kept."""
+    seed, protocol = scenario.spec.seed, case.arm.protocol
+    treated = treatment.treat(case.model, people, protocol, case.fraction, AUTO, seed=seed, sprays=False)
+    spans = [span for several in requests.values() for span in several]
+    looks = [request for request in requests if request.output]
+    levels: dict[str, list[float]] = {}
+    for request in looks:
+        levels.setdefault(request.output, []).extend(request.levels)
     figures = course_figures(
         treated.network,
         treated.plan,
-        thresholds={} if request.threshold is None else {request.output: [request.threshold]},
-        moments=() if request.moment is None else (request.moment,),
+        thresholds=levels,
+        moments=tuple(dict.fromkeys(request.moment for request in looks if request.moment is not None)),
         between=any(span.kind == "between" for span in spans),
         spans=spans,
         last=case.last_window,
-        effects=(request.output,) if request.output in treated.network.effects else (),
+        effects=tuple(name for name in levels if name in treated.network.effects),
         course=treated.course,
-        settling={request.output} if request.metric == "time_until_below" else set(),
-        interval=request.metric == "accumulation_ratio",
+        settling={request.output for request in looks if request.metric == "time_until_below"},
+        interval=any(request.metric == "accumulation_ratio" for request in looks),
     )
-    each = np.stack([metrics.evaluate(figures[request.output], span, request) for span in spans])
+    values = {
+        (request, span): metrics.evaluate(figures[request.output], span, request)
+        for request in looks
+        for span in requests[request]
+    }
     if rule is None:
-        worst: Floats = each.min(axis=0) if request.metric == "lowest" else each.max(axis=0)
+        each = np.stack([*values.values()])
+        worst: Floats = each.min(axis=0) if looks[0].metric == "lowest" else each.max(axis=0)
         return worst
-    limit = rule.limit.value / (1.0 if METRICS[rule.metric] in UNITLESS else case.model.factor_of(request.output))
-    kept = each.max(axis=0) <= limit if rule.upper else each.min(axis=0) >= limit
-    return np.asarray(1.0 - kept, dtype=np.float64)
+    values |= taking.of_course(requests, tally.of(treated.plan.sessions), values)
+    kept = findings.keeps(rule, case.model, lambda *asked: values[asked], case.n_sessions, scenario.spec.prices)
+    return np.asarray(1.0 - np.logical_and.reduce([*kept.values()]), dtype=np.float64)
 
 
 def _sobol(groups: list[Group], values: Floats, seed: int) -> list[Index]:

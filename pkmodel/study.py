@@ -16,12 +16,22 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel import cautions, effect_figures, engine, findings, metrics, population, replicates, tally, treatment
-from pkmodel.cases import Case, cases_of, own_times
+from pkmodel import (
+    cautions,
+    effect_figures,
+    engine,
+    findings,
+    metrics,
+    population,
+    replicates,
+    taking,
+    tally,
+    treatment,
+)
+from pkmodel.cases import Case, cases_of, own_times, unit_of
 from pkmodel.engine import AUTO, Grid, Numerics
 from pkmodel.errors import InputError, Problem
 from pkmodel.exact_figures import course_figures
-from pkmodel.findings import Question
 from pkmodel.ledger import Table
 from pkmodel.measurement import Assay
 from pkmodel.metrics import Request, Span
@@ -30,6 +40,7 @@ from pkmodel.network import Network
 from pkmodel.occasions import Course
 from pkmodel.outcome import CaseSums, Study
 from pkmodel.population import Population
+from pkmodel.questions import Question
 from pkmodel.schedule import Schedule
 from pkmodel.specs.library import Scenario
 from pkmodel.tally import Taken
@@ -251,8 +262,8 @@ def _run_case(
     times, grid = own_times(case, plan)
     wanted: dict[str, list[float]] = {}
     for request in case.requests:
-        if request.threshold is not None:
-            wanted.setdefault(request.output, []).append(request.threshold)
+        if request.levels:
+            wanted.setdefault(request.output, []).extend(request.levels)
     spans = [span for several in case.requests.values() for span in several]
     figures = course_figures(
         net,
@@ -285,15 +296,21 @@ def _run_case(
     values = {
         (request, span): evaluate(figures[request.output], span, request)
         for request, several in case.requests.items()
+        if request.output
         for span in several
     }
+    taken = None
+    if scenario.asked or not all(request.output for request in case.requests):
+        taken = tally.of(plan.sessions)
+        values |= taking.of_course(case.requests, taken, values)
     for name, index in zip(net.output_names, range(len(net.output_names)), strict=True):
         for session in range(case.n_sessions):
             highest = metrics.peak(figures[name], Span("session", session + 1), Request("peak", name))
             sketch.count(highest, sums.peaks[session, index])
     breakers = case.profile.seen(drawn, sums.profiles)
     for rule in scenario.spec.rules:
-        for label, kept in findings.keeps(rule, case.model, figures, case.n_sessions, evaluate).items():
+        kept_in = findings.keeps(rule, case.model, lambda *asked: values[asked], case.n_sessions, scenario.spec.prices)
+        for label, kept in kept_in.items():
             breakers.kept(rule.id, label, kept)
             keeping[rule.id, label] = kept
             sums.met[rule.id, label] = sums.met.get((rule.id, label), 0) + int(kept.sum())
@@ -315,10 +332,9 @@ def _run_case(
         for request in case.compared:
             each = np.stack([values[request, span] for several in windows.values() for span in several])
             compared[request] = each.min(axis=0) if request.metric == "lowest" else each.max(axis=0)
-    unit = case.model.observables
     return CaseChunk(
         metrics=[
-            MetricValues(request, span, metrics.unit_of(request.metric, unit[request.output]), array)
+            MetricValues(request, span, unit_of(request, case.model), array)
             for (request, span), array in values.items()
         ],
         compared=compared,
@@ -330,7 +346,7 @@ def _run_case(
             question: findings.answer(question.taken, [values[request, span] for span in several])
             for question, (request, several) in case.questions.items()
         },
-        taken=tally.of(plan.sessions) if scenario.asked else None,
+        taken=taken if scenario.asked else None,
     )
 
 

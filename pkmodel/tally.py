@@ -55,6 +55,8 @@ class Taken:
     ends: Floats
     totals: dict[str, Floats] = field(default_factory=dict)
     sessions: dict[str, int] = field(default_factory=dict)
+    by_session: dict[str, Floats] = field(default_factory=dict)
+    """(s, n) of what is in ``totals``; 0 in the sessions that do not state it."""
 
     @property
     def base(self) -> Floats:
@@ -67,17 +69,22 @@ def of(sessions: Sequence[Session]) -> Taken:
     """What the sessions of a course take."""
     totals: dict[str, Floats] = {}
     stated: dict[str, int] = {}
+    by_session: dict[str, Floats] = {}
     for name in STATED:
-        known = [value for session in sessions if (value := getattr(session, name, None)) is not None]
+        every = [getattr(session, name, None) for session in sessions]
+        known = [value for value in every if value is not None]
         if known:
             totals[name] = np.sum(np.stack(known), axis=0, dtype=np.float64)
             stated[name] = len(known)
+            none = np.zeros(totals[name].size)
+            by_session[name] = np.stack([none if value is None else value for value in every]).astype(np.float64)
     return Taken(
         given=np.stack([session.given * session.base for session in sessions]),
         written=np.stack([session.given for session in sessions]).sum(axis=0),
         ends=np.stack([session.end for session in sessions]),
         totals=totals,
         sessions=stated,
+        by_session=by_session,
     )
 
 

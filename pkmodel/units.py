@@ -166,8 +166,11 @@ class Quantity:
 
     @property
     def number(self) -> float:
-        """The number as it was written, in its own unit."""
-        return self.value / float(self.unit.factor)
+        """The number as it was written, in its own unit: the shortest of those that are read as this value."""
+        number = self.value / float(self.unit.factor)
+        short = f"{number:.12g}"
+        same = math.isfinite(number) and float(Fraction(short) * self.unit.factor) == self.value
+        return float(short) if same else number
 
 
 def parse(text: object, *, allow_plain: bool = False) -> Quantity:

@@ -100,6 +100,8 @@ def design(
 def _print(found: Design, folder: Path | None) -> None:
     """The answer, the shares about it, and what it rests on."""
     from pkmodel import design_figure, report
+    from pkmodel.specs.clause import COMBINED
+    from pkmodel.wording import described
 
     request, knob = found.request, found.knob
     (model,) = request.arm.models
@@ -109,12 +111,13 @@ def _print(found: Design, folder: Path | None) -> None:
     if found.feasible is not None:
         _print_map(found)
     else:
+        said = {rule.id: described(rule) for rule in found.line.rules}
         for item in found.checked:
-            window = f", {item.window}" if item.window else ""
+            window = "" if item.window == COMBINED else f", {item.window}"
             console.text(
                 f"At {knob.label(found.stated or 0.0)} {item.n_met:,} of {item.n:,} patients "
                 f"({100 * item.share:.1f} %, {100 * item.low:.1f}-{100 * item.high:.1f}) keep {item.rule}: "
-                f"{item.metric} of {item.output}{window}, {item.limit:g} {item.unit}; "
+                f"{said[item.rule]}{window}; "
                 f"required {100 * item.required:g} %",
                 indent=2,
             )

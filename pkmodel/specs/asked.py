@@ -14,9 +14,10 @@ from typing import Literal
 
 from pkmodel import units
 from pkmodel.errors import InputError, Problem, shown, unknown_name
+from pkmodel.specs import shapes
 from pkmodel.specs.effect_file import ANALYTES
 from pkmodel.specs.loading import library
-from pkmodel.specs.scenario import is_level
+from pkmodel.specs.metric import is_level
 from pkmodel.units import Quantity
 
 _SIDED = re.compile(r"\s*(?P<output>\S+)\s+(?P<side>below|above)\s+(?P<value>.+?)\s*")
@@ -41,6 +42,23 @@ class Bound:
 
     def __str__(self) -> str:
         return f"{self.output} {self.side} {self.threshold.text}"
+
+
+@shapes.takes({"type": "string", "description": 'a level to be below, such as "parent below 70 ng/mL"'})
+def criterion(value: object) -> Bound:
+    """Read a discharge criterion such as ``parent below 70 ng/mL``; whether the output exists is for the model to say.
+
+    Raises InputError for another form, and for a threshold of a level that is none.
+    """
+    match = _SIDED.fullmatch(value) if isinstance(value, str) else None
+    if match is None or match["side"] != "below":
+        raise InputError(Problem(shown(value), 'a level to be below, such as "parent below 70 ng/mL"'))
+    if not is_level(match["output"]):
+        return Bound(match["output"], "below", units.parse(match["value"], allow_plain=True))
+    quantity = units.as_kind(match["value"], "concentration")
+    if quantity.value <= 0:
+        raise InputError(Problem(shown(match["value"]), f"{units.KINDS['concentration'][1]}, above 0"))
+    return Bound(match["output"], "below", quantity)
 
 
 def bound(text: str, side: Literal["below", "above"], *, where: str, effects: Sequence[str] = ()) -> Bound:

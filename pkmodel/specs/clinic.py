@@ -18,11 +18,11 @@ from pkmodel.errors import InputError, Problem, nearest, one_of, shown
 from pkmodel.specs import fields, shapes
 from pkmodel.specs.dose import Dose
 from pkmodel.specs.loading import Spec
-from pkmodel.specs.scenario import WITH_THRESHOLD, MetricField, is_level
+from pkmodel.specs.metric import WITH_MOMENT, WITH_THRESHOLD, MetricField, is_level
 from pkmodel.units import Quantity
 
-#: Metrics that a clinic cannot go by after a session: of a moment of the user's, or of several sessions.
-_NOT_BETWEEN = ("level_at", "fluctuation", "accumulation_ratio")
+#: Metrics that a clinic cannot go by after a session: of a moment, of two thresholds, of several sessions.
+_NOT_BETWEEN = (*WITH_MOMENT, "time_between", "fluctuation", "accumulation_ratio")
 
 
 class Condition(Spec):

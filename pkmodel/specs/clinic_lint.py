@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from pkmodel.errors import Problem
 from pkmodel.specs.clinic import BeforeAction, BetweenAction, Clinic, ClinicRule, Condition, DuringAction
+from pkmodel.specs.metric import METRICS, is_level
 from pkmodel.specs.planned import PlannedSession
-from pkmodel.specs.scenario import METRICS, is_level
 from pkmodel.units import clock
 
 SLACK = 1e-9

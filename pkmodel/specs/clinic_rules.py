@@ -8,10 +8,10 @@ from itertools import pairwise
 from pkmodel.errors import InputError, Problem
 from pkmodel.specs.adherence import Adherence
 from pkmodel.specs.clinic import BetweenRule, Clinic, Condition
+from pkmodel.specs.metric import METRICS
 from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.planned import PlannedSession
 from pkmodel.specs.rule_checks import refusal, unit_problems
-from pkmodel.specs.scenario import METRICS
 
 
 def clinic_problems(

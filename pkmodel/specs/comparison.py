@@ -15,9 +15,9 @@ from pkmodel.specs import defaults
 from pkmodel.specs.asked import Asked, Bound, bound
 from pkmodel.specs.compared_arms import Chosen, arms_of, placed
 from pkmodel.specs.library import DrugMode, Scenario, load_effect, load_rule, load_scenario
+from pkmodel.specs.metric import is_level
 from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.rule_checks import asked_problems, refusal
-from pkmodel.specs.scenario import is_level
 
 #: The grid of the bands and of the picture.
 OBSERVED = {"every": "2 min", "for": "6 h"}

@@ -16,9 +16,10 @@ from pkmodel.errors import InputError, Problem, nearest, one_of, shown, unknown_
 from pkmodel.specs import defaults, loading
 from pkmodel.specs.library import Arm, Loaded, Scenario, load_population, load_protocol, load_scenario
 from pkmodel.specs.loading import parts
+from pkmodel.specs.metric import OF_A_RULE, metric_name
 from pkmodel.specs.protocol import ProtocolSpec
+from pkmodel.specs.rule import Rule
 from pkmodel.specs.rule_checks import refusal
-from pkmodel.specs.scenario import WITH_THRESHOLD, Rule, metric_name
 from pkmodel.specs.yaml_tree import Document, Place, dotted
 from pkmodel.units import Quantity, Unit, parse
 
@@ -364,12 +365,12 @@ def explored(
         raise InputError(Problem("a metric and a rule", "one of them", where="--metric"))
     if rule is not None:
         scenario, _ = _scenario(source, [rule], arm=arm, model=model, population=population)
-        return scenario, scenario.spec.rules[0].metric
+        return scenario, scenario.spec.rules[0].named
     try:
         name = metric_name(metric or "peak")
     except InputError as error:
         raise InputError([item.at(where="--metric") for item in error.problems]) from None
-    if name in (*WITH_THRESHOLD, "level_at"):
+    if name in OF_A_RULE:
         raise InputError(Problem(name, f"--rule, with a rule that gives {name} its threshold or moment", "--metric"))
     found, tree, _ = subject(source, arm=arm, model=model, population=population)
     compare = {"reference": next(iter(tree.get("arms", {"": None}))), "metrics": [name]}

@@ -31,7 +31,7 @@ _SIGNS = {
     "populations": ("sex", "mixture", "from_csv"),
     "references": ("settings", "not_compared"),
     "effects": ("on",),
-    "rules": ("metric",),
+    "rules": ("metric", "all", "any", "not"),
 }
 
 

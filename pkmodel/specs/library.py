@@ -15,13 +15,18 @@ from pkmodel.specs.clinic_rules import model_problems
 from pkmodel.specs.effect_file import EffectFile
 from pkmodel.specs.loading import Source, Spec
 from pkmodel.specs.mark import Mark
+from pkmodel.specs.metric import TAKEN
 from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.population import PopulationSpec
+from pkmodel.specs.prices import Prices
 from pkmodel.specs.protocol import ProtocolSpec
 from pkmodel.specs.reference import ReferenceSpec
+from pkmodel.specs.rule import Rule
 from pkmodel.specs.rule_checks import compare_problems, rule_problems
-from pkmodel.specs.scenario import Rule, ScenarioSpec, Window
+from pkmodel.specs.scenario import ScenarioSpec
+from pkmodel.specs.taken_checks import price_problems, stated_problems, stay_problems
 from pkmodel.specs.variability_rules import replaced
+from pkmodel.specs.window import Window
 from pkmodel.specs.yaml_tree import Document, Place, dotted
 
 S = TypeVar("S", bound=Spec)
@@ -329,10 +334,11 @@ def cross_checks(scenario: Scenario) -> list[Problem]:
                 found = f"{problem.found} in {problem.path} of the protocol"
                 problems.append(Problem(found, problem.expected, path=f"{path}.protocol", nearest=problem.nearest))
             for index, rule in enumerate(scenario.spec.rules):
-                problems += _rule_checks(rule, f"rules[{index}]", model, len(arm.protocol.plan()), arm.name)
+                problems += _rule_checks(rule, f"rules[{index}]", model, arm, scenario.spec.prices)
             compare = scenario.spec.compare
             if compare is not None:
-                problems += compare_problems(compare, scenario.spec.rules, model)
+                tests = [test for rule in scenario.spec.rules for test in rule.tests]
+                problems += compare_problems(compare, tests, model)
                 problems += _window_checks(compare.window, "compare", len(arm.protocol.plan()), arm.name)
             for index, mark in enumerate(scenario.spec.marks):
                 if mark.arm in (None, arm.name):
@@ -341,9 +347,18 @@ def cross_checks(scenario: Scenario) -> list[Problem]:
     return list({(problem.path, problem.found): problem for problem in problems}.values())
 
 
-def _rule_checks(rule: Rule, path: str, model: ModelSpec, sessions: int, arm: str) -> list[Problem]:
-    unfit = [problem.at(path=f"{path}.{problem.path}") for problem in rule_problems(rule, model)]
-    return unfit + _window_checks(rule.window, path, sessions, arm)
+def _rule_checks(rule: Rule, path: str, model: ModelSpec, arm: Arm, prices: Prices | None) -> list[Problem]:
+    plan = arm.protocol.plan()
+    problems = price_problems(rule.leaves(path), prices)
+    for place, clause in rule.leaves(path):
+        windows = _window_checks(clause.window, place, len(plan), arm.name)
+        if clause.metric not in TAKEN:
+            found = rule_problems(clause, model)
+        else:
+            found = stay_problems(clause, model)
+            found += [] if windows else stated_problems(clause, prices, plan, arm.name)
+        problems += [problem.at(path=f"{place}.{problem.path}") for problem in found] + windows
+    return problems
 
 
 def _window_checks(window: Window, path: str, sessions: int, arm: str) -> list[Problem]:

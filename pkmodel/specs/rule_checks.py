@@ -13,9 +13,11 @@ from collections.abc import Sequence
 from pkmodel import units
 from pkmodel.errors import InputError, Problem
 from pkmodel.specs.asked import Asked
+from pkmodel.specs.clause import Clause
 from pkmodel.specs.expressions import described
+from pkmodel.specs.metric import METRICS, OF_A_RULE, UNITLESS
 from pkmodel.specs.model import ModelSpec
-from pkmodel.specs.scenario import METRICS, UNITLESS, WITH_THRESHOLD, Compare, Rule
+from pkmodel.specs.scenario import Compare
 from pkmodel.units import Quantity
 
 #: Of an effect that falls as levels rise: what is not to be had, and what is instead.
@@ -77,7 +79,7 @@ def offered(model: ModelSpec, name: str) -> list[str]:
     return [metric for metric in METRICS if refusal(model, name, metric) is None]
 
 
-def alike(rule: Rule, metric: str, name: str, model: ModelSpec) -> bool:
+def alike(rule: Clause, metric: str, name: str, model: ModelSpec) -> bool:
     """Whether a rule gives its threshold or moment to a metric of an output or effect that is compared.
 
     Levels share them; what an effect is counted in is its own.
@@ -89,8 +91,8 @@ def alike(rule: Rule, metric: str, name: str, model: ModelSpec) -> bool:
     return rule.metric == metric and (own == name or not {own, name} & set(model.effects))
 
 
-def rule_problems(rule: Rule, model: ModelSpec) -> list[Problem]:
-    """What does not fit between a rule and a model; paths are those inside of the rule."""
+def rule_problems(rule: Clause, model: ModelSpec) -> list[Problem]:
+    """What does not fit between a metric with its limit and a model; paths are those inside of the clause."""
     try:
         name = model.observable(rule.output)
     except InputError as error:
@@ -98,10 +100,42 @@ def rule_problems(rule: Rule, model: ModelSpec) -> list[Problem]:
     if (refused := refusal(model, name, rule.metric)) is not None:
         return [refused]
     side = "at_most" if rule.at_most is not None else "at_least"
+    if rule.relative_to is not None:
+        return baseline_problems(rule, model, name, side)
     found = unit_problems(model, name, METRICS[rule.metric], rule.limit, side)
-    if rule.threshold is not None:
-        found += unit_problems(model, name, "concentration", rule.threshold, "threshold")
+    for path, level in (("threshold", rule.threshold), ("up_to", rule.up_to)):
+        if level is not None:
+            found += unit_problems(model, name, "concentration", level, path)
     return found
+
+
+def baseline_problems(rule: Clause, model: ModelSpec, name: str, side: str) -> list[Problem]:
+    """What does not fit between a metric relative to a baseline and the effect that has one."""
+    if name not in model.effects:
+        return [Problem(f"{name}, a level, which is 0 before the first dose", _WITH_BASELINE, path="relative_to")]
+    if rule.of_baseline == "change":
+        return unit_problems(model, name, "concentration", rule.limit, side)
+    if not rule.limit.unit.text and not model.effects[name].dimensions:
+        # A plain number of an effect that is one itself could be meant as either.
+        return [Problem(f"{rule.limit.text} without a unit", 'a share of the baseline in %, such as "50 %"', path=side)]
+    if rule.limit.value < 0:
+        return [Problem(rule.limit.text, "a share of at least 0", path=side)]
+    if typical_baseline(model, name) <= 0:
+        found = f"a share of the baseline of {name}, which is {typical_baseline(model, name):g} without drug"
+        return [Problem(found, _WITH_BASELINE, path="relative_to")]
+    return []
+
+
+_WITH_BASELINE = "an effect whose value without drug is not 0"
+
+
+def typical_baseline(model: ModelSpec, name: str) -> float:
+    """What an effect is without drug in a typical adult, in its unit."""
+    from pkmodel.specs.model_rules import typical_adult
+
+    effect = model.effects[name]
+    at = effect.turnover.baseline if effect.turnover is not None else effect.link.e0 if effect.link else None
+    return 0.0 if at is None else float(at.evaluate(typical_adult(model))) / model.factor_of(name)
 
 
 def asked_problems(asked: Asked, model: ModelSpec) -> list[Problem]:
@@ -117,7 +151,7 @@ def asked_problems(asked: Asked, model: ModelSpec) -> list[Problem]:
     return unit_problems(model, name, "concentration", asked.threshold, "threshold")
 
 
-def compare_problems(compare: Compare, rules: Sequence[Rule], model: ModelSpec) -> list[Problem]:
+def compare_problems(compare: Compare, rules: Sequence[Clause], model: ModelSpec) -> list[Problem]:
     """What does not fit between a comparison and a model."""
     try:
         name = model.observable(compare.output, path="compare.output")
@@ -128,7 +162,7 @@ def compare_problems(compare: Compare, rules: Sequence[Rule], model: ModelSpec) 
         path = f"compare.metrics[{index}]"
         if (refused := refusal(model, name, metric)) is not None:
             problems.append(refused.at(path="compare.output" if refused.path == "output" else path))
-        elif metric in (*WITH_THRESHOLD, "level_at") and not any(alike(rule, metric, name, model) for rule in rules):
+        elif metric in OF_A_RULE and not any(alike(rule, metric, name, model) for rule in rules):
             problems.append(Problem(metric, f"a rule on {name} that gives this metric its threshold or moment", path))
     return problems
 

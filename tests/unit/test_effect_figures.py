@@ -22,7 +22,7 @@ from pkmodel.specs.attach import attach
 from pkmodel.specs.library import Scenario, load_scenario
 from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.rule_checks import offered
-from pkmodel.specs.scenario import Moment
+from pkmodel.specs.window import Moment
 from pkmodel.study import Study
 
 PATIENT = Patient(weight="70 kg", age="40 y", sex="female", height="165 cm")

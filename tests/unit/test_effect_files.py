@@ -19,8 +19,8 @@ from pkmodel.specs.attach import AttachedEffect, attach, described
 from pkmodel.specs.effect_file import EffectFile
 from pkmodel.specs.loading import library
 from pkmodel.specs.model import ModelSpec
+from pkmodel.specs.rule import Rule
 from pkmodel.specs.rule_checks import rule_problems
-from pkmodel.specs.scenario import Rule
 
 ILLUSTRATIVE = {"blood_pressure", "heart_rate", "nausea", "nmda_occupancy", "antidepressant_response"}
 FOR_THE_RACEMATE = {"sedation_herd2008", "psychedelic_bowdle1998"}

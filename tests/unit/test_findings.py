@@ -9,7 +9,7 @@ from scipy import stats
 from pkmodel import findings
 from pkmodel.core import sketch
 from pkmodel.findings import Span
-from pkmodel.specs.scenario import Window
+from pkmodel.specs.window import Window
 
 
 @pytest.mark.parametrize("n", [1, 2, 10, 1000])

@@ -19,7 +19,7 @@ from pkmodel.metrics import Figures, Request, Span
 from pkmodel.population import Population
 from pkmodel.specs.attach import attach
 from pkmodel.specs.library import load_population
-from pkmodel.specs.scenario import Rule
+from pkmodel.specs.rule import Rule
 
 EXACT = 1e-9
 VOLUME, RATE = 20.0, 0.1  # L, 1/h

@@ -15,7 +15,8 @@ import pkmodel as pk
 from pkmodel import exact_figures, findings, metrics, network, schedule, simulation
 from pkmodel.metrics import Figures, Request, Span
 from pkmodel.population import Population
-from pkmodel.specs.scenario import Moment, Rule
+from pkmodel.specs.rule import Rule
+from pkmodel.specs.window import Moment
 
 EXACT = 1e-9
 STARTS = [0.0, 48.0, 60.0]
@@ -174,7 +175,12 @@ def test_moments_after_each_patients_own_last_device() -> None:
 
 def _kept(figures: Figures, **rule: Any) -> dict[str, list[bool]]:
     full = {"id": "r", "metric": "peak", "in": "95 %", **rule}
-    kept = findings.keeps(Rule.model_validate(full), pk.load_model("ketamine_clements1981"), {"ketamine": figures}, 3)
+    model = pk.load_model("ketamine_clements1981")
+
+    def values(request: Request, span: Span) -> np.ndarray:
+        return metrics.evaluate(figures, span, request)
+
+    kept = findings.keeps(Rule.model_validate(full), model, values, 3)
     return {label: flags.tolist() for label, flags in kept.items()}
 
 

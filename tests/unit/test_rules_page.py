@@ -11,7 +11,7 @@ import yaml
 from pkmodel.findings import verdict, wilson
 from pkmodel.specs.library import load_rule
 from pkmodel.specs.loading import library
-from pkmodel.specs.scenario import METRICS, OF_SESSION, WITH_THRESHOLD
+from pkmodel.specs.metric import METRICS, OF_SESSION, TAKEN, WITH_THRESHOLD
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "rules.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.DOTALL)
@@ -37,6 +37,14 @@ def test_every_metric_is_listed_with_what_it_needs() -> None:
     assert set(needs) == set(METRICS)
     assert {name for name, needed in needs.items() if "threshold" in needed} == set(WITH_THRESHOLD)
     assert {name for name, needed in needs.items() if "sessions" in needed} == set(OF_SESSION)
+
+
+def test_everything_that_a_course_takes_is_listed() -> None:
+    """And nothing else; those that need a stay or prices say so."""
+    needs = {name.strip("`"): needed for name, _, needed in _rows("What a course takes")}
+    assert set(needs) == set(TAKEN)
+    assert [name for name, needed in needs.items() if "observed_for" in needed] == ["clinic_hours"]
+    assert [name for name, needed in needs.items() if "prices" in needed] == ["cost"]
 
 
 def test_every_shipped_rule_is_listed() -> None:

@@ -19,7 +19,7 @@ from pkmodel.findings import Finding, Verdict
 from pkmodel.population import Population
 from pkmodel.specs.loading import find
 from pkmodel.specs.model import ModelSpec
-from pkmodel.specs.scenario import Rule
+from pkmodel.specs.rule import Rule
 from pkmodel.study import Study
 
 MODELS = ["ketamine_clements1981", "ketamine_domino1984", "esketamine_otto2021", "esketamine_simons2022"]

@@ -158,3 +158,9 @@ def test_times_as_people_read_them() -> None:
     assert [units.clock(hours) for hours in (2 / 3, 1.5, 2.0, 95.0, 96.0)] == [
         "40 min", "90 min", "2 h", "95 h", "4 d",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["116 %", "57 %", "0.1 ng/mL", "250 ng/mL", "35 min", "1e-7 mg", "123456789.5 ng/mL"])
+def test_the_number_is_the_one_that_was_written(text: str) -> None:
+    """Not 115.99999999999999 % of a limit of 116 %."""
+    assert units.parse(text).number == float(text.split()[0])

@@ -25,7 +25,7 @@ from pkmodel.network import build
 from pkmodel.population import Population, parameters, sample_covariates, sample_effects, sample_occasions
 from pkmodel.schedule import EventList
 from pkmodel.specs.model import ModelSpec
-from pkmodel.specs.scenario import Moment
+from pkmodel.specs.window import Moment
 
 SEED, N = 5, 7
 VARYING = {"F1": 0.06, "D1": 0.154, "KA": 0.062, "LAG": 0.3, "V1": 0.152, "CL": 0.1}
