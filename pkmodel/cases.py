@@ -72,7 +72,7 @@ def cases_of(scenario: Scenario, *, all_metrics: bool = False) -> list[Case]:
             own = grid[start + grid < end] + start
             times.append(own)
             session_of.append(np.full(own.size, index + 1))
-        labels = [(rule.id, label) for rule in spec.rules for label in findings.spans_of(rule.window, len(plan))]
+        labels = [(rule.id, label) for rule in spec.rules for label in findings.labels_of(rule, len(plan))]
         profile = profiles.layout(scenario.population, labels, spec.sampling.replicates if spec.sampling.even else 1)
         for model in arm.models:
             fraction, warnings = drug_fraction(arm.protocol, model, arm.drug)
