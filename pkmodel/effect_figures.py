@@ -65,11 +65,16 @@ class Followed:
         first: Floats,
         thresholds: tuple[float, ...],
         moments: tuple[Moment, ...],
+        lowest: bool = False,
     ) -> Figures:
-        """The figures of the effect from those of its state: ``stats`` (5, m, n), ``above`` and ``first`` (q, m, n)."""
+        """The figures of the effect from those of its state: ``stats`` (6, m, n), ``above`` and ``first`` (q, m, n).
+
+        An effect that falls always has its lowest values, one that rises where they are asked for.
+        """
         curve = self._curve(stats)
         lengths = np.diff(bounds.time, axis=0)
         rising = not self.falling
+        least = curve[kinds.LEAST] if lowest else None
         return Figures(
             bounds=bounds,
             starts=starts,
@@ -83,11 +88,11 @@ class Followed:
             first_crossing=first if rising else None,
             moments=moments,
             rest=self.rest,
-            lowest=curve[kinds.PEAK] if self.falling else None,
+            lowest=curve[kinds.PEAK] if self.falling else least,
         )
 
     def _curve(self, stats: Floats) -> Floats:
-        """Values (5, m, n) of the state as values of the effect; the area only where that is linear in the state."""
+        """Values (6, m, n) of the state as values of the effect; the area only where that is linear in the state."""
         ((_, scale),) = self.readout.scale.items()
         link, level = self.readout.link, stats * scale
         if link is None:

@@ -168,6 +168,7 @@ def figures(
     observed: Ints,
     thresholds: Floats,
     numerics: Numerics = AUTO,
+    valleys: bool = False,
 ) -> tuple[Floats, Floats, Floats]:
     """Figures of states over the intervals between boundaries, found inside the steps of the solution.
 
@@ -177,6 +178,8 @@ def figures(
         (m + 1, 1 or n) rising times in h. What arrives at a boundary belongs to the interval after it.
     observed, thresholds
         (k,) states, and (k, q, n) values of them.
+    valleys
+        look for the lowest level inside of steps too.
 
     Returns
     -------
@@ -193,7 +196,7 @@ def figures(
             system, events, boundary, observed, thresholds, stats, above, first, numerics.method, numerics.tolerance
         )
     else:
-        exact.figures(system, events, boundary, observed, thresholds, stats, above, first)
+        exact.figures(system, events, boundary, observed, thresholds, stats, above, first, valleys=valleys)
     return stats, above, first
 
 

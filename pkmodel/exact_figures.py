@@ -35,14 +35,15 @@ def course_figures(
     effects: Sequence[str] = (),
     course: Course | None = None,
     settling: Collection[str] = (),
+    lowest: Collection[str] = (),
     interval: bool = False,
 ) -> dict[str, Figures]:
     """Exact figures of every output, and of these effects, over the intervals of a course, by name.
 
     ``thresholds`` are levels in the unit of the output or effect they belong to. Each effect must follow one state.
     ``course`` is that of patients whose parameters differ between occasions. ``settling`` names the outputs and effects
-    whose last crossings are wanted too (``time_until_below``); ``interval`` cuts at the end of every dosing interval
-    (``accumulation_ratio``).
+    whose last crossings are wanted too (``time_until_below``), ``lowest`` those whose lowest values are; ``interval``
+    cuts at the end of every dosing interval (``accumulation_ratio``).
     """
     bounds = metrics.boundaries(plan, moments=moments, between=between, spans=spans, interval=interval, last=last)
     found = _figures(
@@ -57,6 +58,7 @@ def course_figures(
         effects,
         course,
         settling,
+        lowest,
     )
     if not interval:
         return found
@@ -75,6 +77,7 @@ def session_figures(
     numerics: Numerics = AUTO,
     effects: Sequence[str] = (),
     settling: Collection[str] = (),
+    lowest: Collection[str] = (),
 ) -> dict[str, Figures]:
     """Exact figures as :func:`course_figures` has them, of one session: from ``start`` to ``end`` (n,), h.
 
@@ -82,7 +85,7 @@ def session_figures(
     """
     none, one = np.zeros(1, dtype=np.int64), np.ones(1, dtype=np.int64)
     bounds = Boundaries(np.stack([start, end]), {("start", 0): none, ("start", 1): one}, 1)
-    return _figures(net, system, events, bounds, start[None], thresholds, (), numerics, effects, None, settling)
+    return _figures(net, system, events, bounds, start[None], thresholds, (), numerics, effects, None, settling, lowest)
 
 
 def _figures(
@@ -97,6 +100,7 @@ def _figures(
     effects: Sequence[str],
     course: Course | None,
     settling: Collection[str],
+    lowest: Collection[str],
 ) -> dict[str, Figures]:
     followed = {name: effect_figures.follow(net, name) for name in effects}
     wanted = {name: tuple(dict.fromkeys(thresholds.get(name, ()))) for name in (*net.output_names, *followed)}
@@ -116,13 +120,14 @@ def _figures(
         return observed, limits
 
     latest: Floats | None = None
+    valleys = bool(lowest)
     if course is None and settling:
         stats, above, first, latest = engine.settling_figures(system, events, bounds.time, *observe(net), numerics)
     elif course is None:
-        stats, above, first = engine.figures(system, events, bounds.time, *observe(net), numerics)
+        stats, above, first = engine.figures(system, events, bounds.time, *observe(net), numerics, valleys)
     else:
         effect_figures.refuse_changing(course, effects)
-        stats, above, first, scales, latest = course.figures(bounds, observe, bool(settling))
+        stats, above, first, scales, latest = course.figures(bounds, observe, bool(settling), valleys)
 
     def settled(name: str, index: int) -> Floats | None:
         if latest is None or name not in settling:
@@ -149,10 +154,11 @@ def _figures(
             first_crossing=first[:, :, index].transpose(2, 1, 0),
             moments=moments,
             last_crossing=settled(name, index),
+            lowest=figure(kinds.LEAST) * scale if name in lowest else None,
         )
     for index, (name, effect) in enumerate(followed.items(), len(net.output_names)):
         over, since = (part[:, :, index, : len(wanted[name])].transpose(2, 1, 0) for part in (above, first))
         seen = stats[:, :, index].transpose(2, 1, 0)
-        own = effect.figures(bounds, starts, seen, over, since, wanted[name], moments)
+        own = effect.figures(bounds, starts, seen, over, since, wanted[name], moments, name in lowest)
         found[name] = replace(own, last_crossing=settled(name, index))
     return found

@@ -100,6 +100,7 @@ class Judge:
             numerics=ward.numerics,
             effects=[name for name in wanted if name in self.net.effects],
             settling={request.output for request in asked.values() if request.metric == "time_until_below"},
+            lowest={request.output for request in asked.values() if request.metric == "lowest"},
         )
 
         def value(sign: Condition) -> Floats:

@@ -97,9 +97,9 @@ class Figures:
 
     ``start``, ``end``, ``peak``, ``time_of_peak``, ``area`` are (m, n); ``time_above``, ``first_crossing`` and, where
     it was asked for, ``last_crossing`` are (q, m, n) for the thresholds in ``thresholds``. ``doses`` (s, n) is the base
-    given in each session, mg, where accumulation was asked for. Of an effect ``rest`` (n,) is what it is without drug,
-    and what it has not is None: an area where it is a curve of a level; where that curve falls, a peak and first
-    crossings, but then ``lowest`` (m, n).
+    given in each session, mg, where accumulation was asked for, and ``lowest`` (m, n) the lowest value where that was.
+    Of an effect ``rest`` (n,) is what it is without drug, and what it has not is None: an area where it is a curve of a
+    level; where that curve falls, a peak and first crossings, but then always ``lowest``.
     """
 
     bounds: Boundaries
@@ -204,11 +204,15 @@ def time_below(figures: Figures, span: Span, request: Request) -> Floats:
 
 @register
 def lowest(figures: Figures, span: Span, request: Request) -> Floats:
-    """The lowest value (n,) of an effect that falls as levels rise, in its unit."""
+    """The lowest level or effect (n,) over a span with its ends, in the unit of the output.
+
+    A session begins with the level after what arrives at its start.
+    """
     assert figures.lowest is not None
-    assert figures.rest is not None
     least = figures.reduce(figures.lowest, span, np.min, np.inf)
-    return np.where(np.isfinite(least), least, figures.rest)
+    # A span of no length has no interval: the level before it stands for it.
+    alone = _before(figures, figures.edges(span)[0]) if figures.rest is None else figures.rest
+    return np.where(np.isfinite(least), least, alone)
 
 
 @register

@@ -157,6 +157,7 @@ class Course:
         bounds: Boundaries,
         observe: Callable[[Network], tuple[NDArray[np.int64], Floats]],
         settling: bool = False,
+        valleys: bool = False,
     ) -> tuple[Floats, Floats, Floats, Floats, Floats | None]:
         """Figures of states over the intervals of a course, and the scale that turns amounts of outputs into levels.
 
@@ -169,6 +170,8 @@ class Course:
             amounts (k, q, n) at which their thresholds stand.
         settling
             asks for the last crossings too.
+        valleys
+            asks for the lowest levels inside of steps too.
 
         Returns
         -------
@@ -184,8 +187,9 @@ class Course:
         scale = np.empty((len(self.occasions[0].network.output_names), intervals, size))
         for occasion, edges, own, mine in self._pieces(bounds):
             net = occasion.network
-            compute = engine.settling_figures if settling else engine.figures
-            part = compute(occasion.system, occasion.events, edges, *observe(net), self.numerics)
+            asked = (occasion.system, occasion.events, edges, *observe(net), self.numerics)
+            # With thresholds, without which nothing settles, the lowest levels are found anyway.
+            part = engine.settling_figures(*asked) if settling else engine.figures(*asked, valleys)
             for whole, piece in zip((stats, above, first, latest), part, strict=False):
                 whole[:, own][mine.T] = piece[mine.T]
             scale[:, own] = np.where(mine, net.output_scale[:, None, :], scale[:, own])

@@ -273,6 +273,7 @@ def _values(scenario: Scenario, case: Case, people: Population, requests: Wanted
         effects=tuple(name for name in levels if name in treated.network.effects),
         course=treated.course,
         settling={request.output for request in looks if request.metric == "time_until_below"},
+        lowest={request.output for request in looks if request.metric == "lowest"},
         interval=any(request.metric == "accumulation_ratio" for request in looks),
     )
     values = {

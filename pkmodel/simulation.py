@@ -135,7 +135,10 @@ class Result:
             self.network, self.schedule, last=last, numerics=self.numerics, effects=effects, course=self.course
         )
         columns = ["peak", "time_of_peak", "auc", "trough"]
-        columns += ["lowest"] if any("lowest" in has[name] for name in figures) else []
+        # The lowest of others would be that of the session's start, or of its end.
+        falling = [name for name in figures if figures[name].lowest is not None]
+        has = {name: [m for m in known if m != "lowest" or name in falling] for name, known in has.items()}
+        columns += ["lowest"] if falling else []
         rows = []
         for index, session in enumerate(self.schedule.sessions):
             span = Span("session", index + 1)

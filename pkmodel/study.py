@@ -277,6 +277,7 @@ def _run_case(
         effects=tuple(dict.fromkeys(item.output for item in case.requests if item.output in net.effects)),
         course=course,
         settling={request.output for request in case.requests if request.metric == "time_until_below"},
+        lowest={request.output for request in case.requests if request.metric == "lowest"},
         interval=any(request.metric == "accumulation_ratio" for request in case.requests),
     )
     assay = None

@@ -39,7 +39,7 @@ TAKEN: dict[str, str] = {
     "clinic_hours": "time",
     "cost": "cost",
 }
-ALIASES = {"cmax": "peak", "tmax": "time_of_peak", "cavg": "average"}
+ALIASES = {"cmax": "peak", "cmin": "lowest", "tmax": "time_of_peak", "cavg": "average"}
 WITH_THRESHOLD = ("time_above", "time_between", "time_below", "first_crossing", "time_until_below")
 WITH_MOMENT = ("level_at", "level_at_discharge")
 #: Metrics that need a rule, to give them a threshold or a moment.

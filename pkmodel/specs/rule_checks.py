@@ -43,10 +43,7 @@ def refusal(model: ModelSpec, name: str, metric: str) -> Problem | None:
     """Why a metric of an output or effect (its resolved name) is not to be had exactly; None where it is."""
     what = metric.replace("_", " ")
     if name not in model.effects:
-        if metric != "lowest":
-            return None
-        expected = "trough or level_at; lowest is of an effect that falls as levels rise"
-        return Problem(f"{metric} of {name}", expected, path="metric")
+        return None
     effect = model.effects[name]
     if effect.effect is not None:
         levels = " or ".join(dict.fromkeys(effect.on.values()))
@@ -59,18 +56,13 @@ def refusal(model: ModelSpec, name: str, metric: str) -> Problem | None:
         expected = f"a rule on one of {halves}, or an effect behind an effect_site; simulate and the bands show it"
         return Problem(found, expected, path="output")
     if effect.link is None:
-        expected = "peak, trough, level_at or time_below; lowest is of an emax or sigmoid that falls as levels rise"
-        return Problem(f"{metric} of {name}", expected, path="metric") if metric == "lowest" else None
+        return None
     if metric in _OF_AREAS:
         expected = f"{metric} of an output, of a turnover or of an effect site alone"
         what = "area" if metric == "auc" else what
         return Problem(f"the {what} of {name}, which is no area of a level", expected, path="metric")
-    if falls(model, name):
-        if metric in _FALLING:
-            return Problem(f"{what} of {name}, which falls as levels rise", _FALLING[metric], path="metric")
-    elif metric == "lowest":
-        expected = "trough or level_at; lowest is of an effect that falls as levels rise"
-        return Problem(f"{metric} of {name}, which rises as levels rise", expected, path="metric")
+    if metric in _FALLING and falls(model, name):
+        return Problem(f"{what} of {name}, which falls as levels rise", _FALLING[metric], path="metric")
     return None
 
 

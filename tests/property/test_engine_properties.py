@@ -115,6 +115,8 @@ def block_scan(
     boundary: Sequence[float],
     outputs: Sequence[int],
     thresholds: Sequence[float] = (),
+    *,
+    valleys: bool = False,
 ) -> Scanned:
     """Scan a block; every output of every patient has the same thresholds."""
     size, intervals, count, limits = len(patients), len(boundary) - 1, len(outputs), len(thresholds)
@@ -137,6 +139,7 @@ def block_scan(
         found.first_crossing,
         found.crossings,
         found.n_crossings,
+        valleys,
     )
     return found
 
@@ -481,13 +484,14 @@ def test_areas_and_ends_are_exact(data: st.DataObject, rates: Floats, width: flo
 
 @examples(60)
 @given(data=st.data(), rates=networks(), width=st.floats(0.5, 150.0))
-def test_no_level_is_above_the_peak(data: st.DataObject, rates: Floats, width: float) -> None:
-    """The peak is the level at its time, and no sample is higher, in every compartment."""
+def test_no_level_is_above_the_peak_or_below_the_least(data: st.DataObject, rates: Floats, width: float) -> None:
+    """The peak is the level at its time, and no sample is higher or below the least, in every compartment."""
     doses = data.draw(courses(len(rates)))
     low = data.draw(st.one_of(st.just(first(doses)), st.floats(0.0, 24.0)))
     edges = [low, low + width]
     assume(edges[1] not in stops(doses))
-    found = block_scan(rates[None], [doses], edges, range(len(rates))).stats[0, 0]
+    found = block_scan(rates[None], [doses], edges, range(len(rates)), valleys=True).stats[0, 0]
+    assert (found[:, crossing.LEAST] <= np.minimum(found[:, crossing.START], found[:, crossing.END])).all()
     peak, when = found[:, crossing.PEAK], found[:, crossing.TIME_OF_PEAK]
     # The time of a peak at the end of a step is a sum of three: one rounding beyond the edge is allowed.
     assert ((when >= edges[0]) & (when <= np.nextafter(edges[1], np.inf))).all()
@@ -497,6 +501,8 @@ def test_no_level_is_above_the_peak(data: st.DataObject, rates: Floats, width: f
     largest = levels(rates, doses, sorted(stops(doses))).max()
     allowed = 2.0 * slack(rates, hours)  # both sides have their error
     assert (sampled.max(axis=0) - peak <= allowed * np.maximum(peak, 1e-9 * largest)).all()
+    # Between two samples a level falls no further than its steepest slope takes it; here only that none is missed.
+    assert (found[:, crossing.LEAST] - sampled.min(axis=0) <= allowed * np.maximum(peak, 1e-9 * largest)).all()
     reached, _ = exact.course(rates, doses, sorted(set(when)))
     at = reached[np.searchsorted(sorted(set(when)), when), np.arange(len(rates))]
     # The slope is 0 at a peak, so that a time rounded to EPS costs nothing; at a kink the time is a stop's own.

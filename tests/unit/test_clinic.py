@@ -538,8 +538,6 @@ def test_rules_are_held_against_the_model() -> None:
     with pytest.raises(InputError, match=r"measured esketamine|residual"):
         quiet = {key: value for key, value in ONE.items() if key != "residual"}
         course(during("5 min", (above(5.0, measured=True), "stop")), model=quiet)
-    with pytest.raises(InputError, match="lowest of ketamine"):
-        course(between(({"metric": "lowest", "output": "parent", "above": "1 ng/mL"}, "repeat")), sessions=DAYS)
     with pytest.raises(InputError, match=r"arms\.one\.protocol .*found systolic in clinic"):
         _scenario(10, during("5 min", ({"output": "systolic", "above": "140 mmHg"}, "stop")))
 

@@ -193,7 +193,7 @@ def test_figures_against_dense_sampling(turnover: bool) -> None:
     names = list(model.effects)
     wanted = {name: LIMITS[name] for name in ["esketamine", *names]}
     figures = exact_figures.course_figures(
-        net, plan, thresholds=wanted, moments=[MOMENT], between=True, effects=names, last=24.0
+        net, plan, thresholds=wanted, moments=[MOMENT], between=True, effects=names, lowest=names, last=24.0
     )
     step = 4.0 / 3600
     grid = step * np.arange(round(24 / step) + 1)
@@ -416,9 +416,9 @@ def test_files_of_a_run_with_effects(tmp_path: Path, scenario: Scenario) -> None
     pk.run(scenario.with_options(n=40), out=tmp_path, all_metrics=True)
     table = pd.read_parquet(tmp_path / "metrics.parquet")
     metrics_of = table.groupby("output", observed=True)["metric"].unique().map(set).to_dict()
-    assert metrics_of["dissociation_olofsen2022"] == {"peak", "time_of_peak", "trough", "time_above"}
+    assert metrics_of["dissociation_olofsen2022"] == {"peak", "time_of_peak", "trough", "lowest", "time_above"}
     assert metrics_of["sedation_herd2008"] == {"lowest", "trough", "time_below"}
-    of_levels = {"peak", "time_of_peak", "trough", "auc", "average", "fluctuation", "accumulation_ratio"}
+    of_levels = {"peak", "time_of_peak", "trough", "lowest", "auc", "average", "fluctuation", "accumulation_ratio"}
     assert metrics_of["ketamine"] == of_levels
     taught = table.loc[table["output"] == "heart_rate", "condition"]
     assert taught.str.endswith("illustrative").all()
