@@ -198,6 +198,8 @@ def _percent(share: float) -> str:
 
 def _uncertainty(found: Study) -> None:
     """The shares over draws of the typical values, a line for each rule, arm and model."""
+    from pkmodel.specs.clause import COMBINED
+
     if not found.uncertain:
         return
     drawn = [
@@ -210,19 +212,25 @@ def _uncertainty(found: Study) -> None:
         who = item.arm + (f" on {item.model}" if len(found.models) > 1 else "")
         share = f"{100 * item.median:.1f} % ({100 * item.low:.1f}-{100 * item.high:.1f} %)"
         verdicts = f"met in {100 * item.draws_met:.0f} %, broken in {100 * item.draws_broken:.0f} % of the draws"
-        text(f"{item.rule}, {who}, {item.window}: {share}; {verdicts}", indent=2)
+        over = "" if item.window == COMBINED else f", {item.window}"
+        text(f"{item.rule}, {who}{over}: {share}; {verdicts}", indent=2)
     text(f"{found.uncertain[0].draws} draws of {'; of '.join(drawn)}; every other number counts as known.", indent=2)
 
 
 def _between_models(found: Study) -> None:
     """How far the models of an arm lie apart, a line for each metric."""
+    from pkmodel.request import OF_BASELINE
+
     if not found.model_ranges:
         return
     text("Between models: the lowest and the highest median over patients", bold=True)
     for item in found.model_ranges:
         asked = item.question
-        what = f"{item.arm}: {asked.metric.replace('_', ' ')}{f' {asked.condition}' if asked.condition else ''}"
-        what += f" of {asked.output}" if asked.output else ""
+        said = asked.condition.split(", ") if asked.condition else []
+        of_output = [word for word in said if word in (*OF_BASELINE.values(), "illustrative")]
+        what = " ".join([asked.metric.replace("_", " "), ", ".join(word for word in said if word not in of_output)])
+        what = f"{item.arm}: {what.rstrip()}{f' of {asked.output}' if asked.output else ''}"
+        what += "".join(f" ({word})" if word == "illustrative" else f", {word}" for word in of_output)
         what += f", {f'{asked.taken} of ' if asked.taken else ''}{asked.window}"
         (low, lowest), (high, highest) = item.lowest, item.highest
         ratio = f", ratio {item.ratio:.2f}" if item.ratio is not None else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pkmodel import replicates, risk
 from pkmodel.risk import Needed
+from pkmodel.specs.clause import COMBINED
 
 if TYPE_CHECKING:
     from pkmodel.cases import Case
@@ -60,7 +61,7 @@ class Pair:
     ``broken`` is the share of patients who break the rule in the arm, and in the reference; ``difference`` the first
     minus the second. ``counts`` are patients of whom both arms, only the reference, only the arm and neither keep it;
     None where the arms have different patients. ``needed`` is None there, and where both arms are one protocol on two
-    models: no treatment is in question then.
+    models: no treatment is in question then. ``several`` where the arm runs on several models, which words then name.
     """
 
     rule: str
@@ -76,6 +77,7 @@ class Pair:
     low: float
     high: float
     needed: Needed | None
+    several: bool = False
 
     def plain(self) -> dict[str, Any]:
         """As columns."""
@@ -89,9 +91,14 @@ class Pair:
         """The difference, and what it means for a patient."""
         own, other = self.broken
         ends = f"{100 * self.low:+.1f} to {100 * self.high:+.1f}"
+        over = "" if self.window == COMBINED else f", {self.window}"
+        arm = self.arm + (f" on {self.model}" if self.several else "")
+        reference = self.reference
+        if self.several and self.reference_model != self.model:
+            reference += f" on {self.reference_model}"
         return (
-            f"{self.rule}, {self.window}: broken in {100 * own:.1f} % with {self.arm}, in {100 * other:.1f} % with "
-            f"{self.reference} ({100 * self.difference:+.1f} points, {ends})."
+            f"{self.rule}{over}: broken in {100 * own:.1f} % with {arm}, in {100 * other:.1f} % with "
+            f"{reference} ({100 * self.difference:+.1f} points, {ends})."
             + (f" {self.needed.words(self.arm, self.reference)}." if self.needed is not None else "")
         )
 
@@ -136,7 +143,8 @@ def pairs(study: Study) -> list[Pair]:
                 if name == rule.id and other is not None:
                     base = study.cases[other]
                     named = (rule.id, case.arm.name, compare.reference, case.model.id, base.model.id)
-                    found.append(_pair(named, window, counts, study.n, treated=treated(case, base)))
+                    item = _pair(named, window, counts, study.n, treated=treated(case, base))
+                    found.append(replace(item, several=len(case.arm.models) > 1))
     return found
 
 

@@ -30,6 +30,7 @@ from pkmodel import study
 from pkmodel.engine import AUTO, Numerics
 from pkmodel.errors import InputError, Problem
 from pkmodel.findings import Finding, Verdict, verdict
+from pkmodel.specs.clause import COMBINED
 from pkmodel.specs.library import Scenario
 from pkmodel.specs.precision import Precision
 from pkmodel.specs.rule import Rule
@@ -145,7 +146,8 @@ class Outcome:
         for key, looks in self.looks.items():
             last = looks[-1]
             ends = f"{100 * last.n_met / last.n:.2f} % ({100 * last.low:.2f}-{100 * last.high:.2f})"
-            lines.append(f"{', '.join(key)}: {ends}, {verdicts[key]}")
+            who = ", ".join(part for part in key if part != COMBINED)
+            lines.append(f"{who}: {ends}, {verdicts[key]}")
         lines.append(f"The interval is a {METHOD}. Those of other rules do not allow for the looking")
         return lines
 

@@ -110,6 +110,10 @@ def arms_of(
     if len(found) < 2:
         expected = "at least two protocols, or several --model or --population"
         raise InputError(Problem(f"{len(found)} protocol", expected, where="compare"))
+    names = [arm.name for arm in found]
+    if (twice := next((name for name in names if names.count(name) > 1), None)) is not None:
+        found_twice = f"the arm {twice} a second time"
+        raise InputError(Problem(found_twice, "arms of different names, as NAME=PROTOCOL", where="compare"))
     _apart(found, loaded)
     return Compared(tuple(found), named, tuple(protocol.title for _, protocol in loaded.values()))
 
@@ -155,6 +159,7 @@ def _safe(source: str, kind: str) -> str:
 def _protocols(words: Sequence[str]) -> dict[str, tuple[str, ProtocolSpec]]:
     """The protocols by name, with where each is from."""
     found: dict[str, tuple[str, ProtocolSpec]] = {}
+    unnamed: set[str] = set()
     for word in words:
         given, equals, source = word.partition("=")
         if not equals or _NAME.fullmatch(given) is None:
@@ -162,7 +167,9 @@ def _protocols(words: Sequence[str]) -> dict[str, tuple[str, ProtocolSpec]]:
         protocol = load_protocol(source)
         name = given or _safe(source, "protocols")
         if not given:
-            twin = next((arm for arm, (_, other) in found.items() if other == protocol or arm == name), None)
+            # One that was given a name may run on a model of its own: whether it does is seen when models are known.
+            twin = next((arm for arm in found if arm == name or (arm in unnamed and found[arm][1] == protocol)), None)
+            unnamed.add(name)
         else:
             twin = name if name in found else None
         if twin is not None:

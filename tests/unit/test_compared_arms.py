@@ -38,6 +38,10 @@ PEOPLE = ("adults_trials", "elderly")
             {"protocols": ["a=iv_single", "b=iv_single"], "models": {"b": TWO[1]}},
             ["a", "b"],
         ),
+        (
+            {"protocols": ["a=iv_single", "iv_single"], "models": {"a": TWO[1]}},
+            ["a", "iv_single"],
+        ),
         ({"protocols": ["iv_single", "iv_six_infusions"], "on": TWO[1:]}, ["iv_single", "iv_six_infusions"]),
     ],
 )
@@ -196,6 +200,15 @@ def test_bits_of_groups_do_not_depend_on_the_split() -> None:
         (("iv_single", "--population", "elderly", "--population", "elderlies"), ("--population", "nearest elderly")),
         (("a=iv_single", "b=iv_single"), ("iv_single on ketamine_clements1981 a second time",)),
         (("a=iv_single", "a=iv_six_infusions"), ("another protocol called a,",)),
+        (("a=iv_single", "iv_single"), ("iv_single on ketamine_clements1981 a second time",)),
+        (
+            # The arm of a name that is also made of a protocol and a model must not take that one's place.
+            (
+                *("a=iv_single", f"a_on_{TWO[1]}=iv_six_infusions", "--model", TWO[0], "--model", TWO[1]),
+                *("--model", f"a_on_{TWO[1]}={TWO[0]}"),
+            ),
+            (f"the arm a_on_{TWO[1]} a second time", "NAME=PROTOCOL"),
+        ),
         (("a=iv_singel", "b=iv_single"), ("iv_singel", "nearest iv_single")),
         (
             ("esketamine_nasal_induction", "--population", "adults_trials", "--population", "children"),

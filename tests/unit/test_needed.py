@@ -193,6 +193,30 @@ def test_a_run_without_a_rule_is_printed(command: Command, tmp_path: Path, monke
     assert "Who breaks" not in outcome.out
 
 
+def test_words_of_several_models(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each sentence says of which model it is; a window that is none is left out, an output stands with its metric."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "scenario.yaml").write_text(
+        "{title: T, arms: {a: {protocol: iv_six_infusions}, b: {protocol: iv_twice_weekly}}, "
+        "models: [ketamine_clements1981, ketamine_kamp2020], population: adults_trials, n: 40, "
+        "effects: [antidepressant_response], observe: {every: 1 h, for: 2 h}, "
+        "compare: {reference: a, metrics: [peak]}, rules: [{id: high, in: 50 %, any: "
+        "[{metric: peak, at_least: 200 ng/mL}, {metric: total_dose, at_most: 250 mg}]}, "
+        "{id: better, metric: trough, output: antidepressant_response, window: {session: 6}, relative_to: baseline, "
+        "at_most: 60 %, in: 50 %}]}"
+    )
+    outcome = command("run", "scenario.yaml", "-o", "out")
+    assert outcome.code == 0, outcome.err
+    out = " ".join(outcome.out.split())
+    for model in ("ketamine_clements1981", "ketamine_kamp2020"):
+        assert f"% with b on {model}, in " in out
+    assert "high: broken in" in out
+    assert "combined" not in out
+    assert "a: trough of antidepressant_response, share of baseline (illustrative), session 6: " in out
+    said = json.loads((tmp_path / "out" / "findings.json").read_text())["needed"]["pairs"]
+    assert len({item["said"] for item in said}) == len(said) == 4
+
+
 def test_rules_of_compare(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Judged in every arm, with numbers needed; and what was compared without them stays what it was."""
     monkeypatch.chdir(tmp_path)
