@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pkmodel import dominance
-from pkmodel.cases import Case, condition, unit_of
+from pkmodel.cases import Case, condition, references, unit_of
 from pkmodel.request import Request, Span
 from pkmodel.specs.sampling import Sampling
 from pkmodel.specs.scenario import Compare, ScenarioSpec
@@ -32,25 +32,23 @@ def rows(
     if compare is None:
         return []
     found = []
-    base = {case.model.id: k for k, case in enumerate(cases) if case.arm.name == compare.reference}
-    for case, values in zip(cases, compared, strict=True):
-        if case.arm.name == compare.reference:
+    for case, values, base in zip(cases, compared, references(cases, compare.reference), strict=True):
+        if base is None:
             continue
         # An arm on a model of its own is compared with the reference arm on whatever model that has.
-        reference = compared[base.get(case.model.id, next(iter(base.values())))]
-        alike = {replace(request, output=""): values for request, values in reference.items()}
+        alike = {replace(request, output=""): values for request, values in compared[base].items()}
         for request, own in values.items():
             other = alike.get(replace(request, output=""))
             if other is not None:
-                found.append({**_beside(own, other, spec.sampling), **_labels(compare, case, request, n)})
+                found.append({**_beside(own, other, spec.sampling), **_labels(compare, case, cases[base], request, n)})
     order = ("arm", "reference", "model", "output", "metric", "condition", "window", "n", "unit")
     return [{key: row.pop(key) for key in order} | row for row in found]
 
 
-def _labels(compare: Compare, case: Case, request: Request, n: int) -> dict[str, Any]:
+def _labels(compare: Compare, case: Case, base: Case, request: Request, n: int) -> dict[str, Any]:
     return {
         "arm": case.arm.name,
-        "reference": compare.reference,
+        "reference": base.arm.name,
         "model": case.model.id,
         "output": request.output,
         "metric": request.metric,

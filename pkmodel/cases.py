@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -113,6 +113,23 @@ def cases_of(scenario: Scenario, *, all_metrics: bool = False) -> list[Case]:
                 )
             )
     return found
+
+
+def references(cases: Sequence[Case], reference: str) -> list[int | None]:
+    """The case that each is held against: the reference arm on the same model, else on its first; None for itself.
+
+    An arm that runs the sessions of each drug on a model of their own is several cases, of the same ``key``.
+    """
+    base = [index for index, case in enumerate(cases) if reference in (case.arm.name, case.arm.key)]
+
+    def nearest(case: Case) -> int | None:
+        def apart(index: int) -> tuple[bool, bool]:
+            other = cases[index]
+            return other.model.id != case.model.id, other.arm.protocol.drugs != case.arm.protocol.drugs
+
+        return min(base, key=apart, default=None)
+
+    return [None if index in base else nearest(case) for index, case in enumerate(cases)]
 
 
 def own_times(case: Case, plan: Schedule) -> tuple[Floats, Grid | None]:

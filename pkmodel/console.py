@@ -122,8 +122,9 @@ def rules(found: Study) -> None:
     if not found.results:  # a comparison needs no rule
         return
     _findings(found)
-    if found.pairs:
-        text(f"Who breaks a rule, against {found.pairs[0].reference}, with 95 % intervals", bold=True)
+    compare = found.scenario.spec.compare
+    if found.pairs and compare is not None:
+        text(f"Who breaks a rule, against {compare.reference}, with 95 % intervals", bold=True)
     for pair in found.pairs:
         text(pair.words(), indent=2)
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from pkmodel import needed, risk
+from pkmodel import risk
+from pkmodel.cases import references
 from pkmodel.needed import Pair
 from pkmodel.outcome import Study
 from pkmodel.specs.comparison import Request
@@ -67,7 +68,7 @@ class Groups(Study):
 
     @property
     def _apart(self) -> list[Pair]:
-        against = needed.references(self.cases, self.reference)
+        against = references(self.cases, self.reference)
         found = []
         for rule in self.scenario.spec.rules:
             for case, sums, other in zip(self.cases, self.sums, against, strict=True):

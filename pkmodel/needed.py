@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pkmodel import replicates, risk
+from pkmodel.cases import Case, references
 from pkmodel.risk import Needed
 from pkmodel.specs.clause import COMBINED
 
 if TYPE_CHECKING:
-    from pkmodel.cases import Case
     from pkmodel.outcome import CaseSums, Study
     from pkmodel.specs.library import Scenario
 
@@ -28,13 +28,6 @@ HOLDS = (
     "95 % score interval of Tango for paired shares; of two populations, whose patients are not paired, Newcombe's of "
     "two independent shares; simulation error only"
 )
-
-
-def references(cases: Sequence[Case], reference: str) -> list[int | None]:
-    """The case that each is held against: the reference arm on the same model, else on its first; None for itself."""
-    base = {case.model.id: index for index, case in enumerate(cases) if case.arm.name == reference}
-    first = next(iter(base.values()), None)
-    return [None if case.arm.name == reference else base.get(case.model.id, first) for case in cases]
 
 
 def count_pairs(
@@ -142,7 +135,7 @@ def pairs(study: Study) -> list[Pair]:
             for (name, window), counts in sums.pairs.items():
                 if name == rule.id and other is not None:
                     base = study.cases[other]
-                    named = (rule.id, case.arm.name, compare.reference, case.model.id, base.model.id)
+                    named = (rule.id, case.arm.name, base.arm.name, case.model.id, base.model.id)
                     item = _pair(named, window, counts, study.n, treated=treated(case, base))
                     found.append(replace(item, several=len(case.arm.models) > 1))
     return found

@@ -66,6 +66,34 @@ def test_each_drug_is_as_if_it_were_alone() -> None:
             np.testing.assert_array_equal(array, other[name], err_msg=name)
 
 
+def test_arms_that_change_drugs_are_compared_drug_by_drug() -> None:
+    """With the part of the reference that runs on the same model, whatever the order of the mapping."""
+    longer = {**SWITCH, "phases": [{**INFUSIONS, "over": "60 min"}, {**SPRAY, "after": "3 d", "dose": "84 mg"}]}
+    turned = dict(reversed(MODELS.items()))
+    spray = {**HEAD, "drug": "esketamine", "phases": [SPRAY]}
+    tree = {
+        "title": "T",
+        "population": "adults_trials",
+        "n": 40,
+        "arms": {
+            "a": {"protocol": SWITCH, "model": MODELS},
+            "b": {"protocol": longer, "model": turned},
+            "c": {"protocol": spray, "model": MODELS["esketamine"]},
+        },
+        "observe": {"every": "30 min", "for": "4 h after each session start"},
+        "rules": [{"id": "ceiling", "metric": "peak", "at_most": "150 ng/mL", "in": "95 %"}],
+        "compare": {"reference": "a", "metrics": ["peak"]},
+    }
+    found = run(pk.load_scenario(tree))
+    pairs = [("b (esketamine)", "a (esketamine)"), ("b (ketamine)", "a (ketamine)"), ("c", "a (esketamine)")]
+    assert [(row["arm"], row["reference"]) for row in found.comparisons] == pairs
+    assert [(pair.arm, pair.reference) for pair in found.pairs] == pairs
+    esketamine, ketamine, same = found.comparisons
+    assert 1.2 < esketamine["median_ratio"] < 1.5  # three devices for two
+    assert 0.75 < ketamine["median_ratio"] < 0.95  # the same dose, more slowly
+    assert same["n_equal"] == 40
+
+
 def test_arms_are_named_after_their_drug_and_keep_their_days() -> None:
     """In the order of the mapping; sessions are numbered within each drug and stay at their times of the course."""
     first, second = scenario(switch={"protocol": SWITCH, "model": MODELS}).arms
