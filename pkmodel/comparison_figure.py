@@ -176,6 +176,9 @@ def _course(found: Comparison, ax: Axes) -> None:
         ax.vlines(days, p5, p95, color=colour, linewidth=1.6, alpha=0.6)
         ax.plot(days, p50, "o-", color=colour, markersize=5, linewidth=0.8)
     ax.set_ylim(bottom=0)
+    if last < 1.0:  # one day only: no fractions of it
+        ax.set_xlim(0.5, 1.5)
+        ax.set_xticks([1])
     ax.set_xlabel("day of the course (arms side by side where they share a day)", fontsize=9.5)
     ax.set_ylabel(f"peak [{unit}]", fontsize=10)
     ax.set_title("Over the course: the peak of every session", **_HEAD)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pkmodel import apart, blocks, comparison, findings, needed, paired, proportionality, report, side_by_side
+from pkmodel import apart, blocks, comparison, failing, findings, needed, paired, proportionality, report, side_by_side
 from pkmodel.cases import cases_of
 from pkmodel.comparison import Comparison
 from pkmodel.outcome import Study
@@ -64,6 +64,8 @@ def run(
         if found.study.results:
             rows = [vars(finding) for finding in found.study.results]
             report.write_csv(folder / "findings.csv", list(findings.COLUMNS), rows)
+            rows = [vars(item) for item in found.study.profiles]
+            report.write_csv(folder / "failing.csv", list(failing.COLUMNS), rows)
             report.write_pairs(found.study, folder)
         parquet.write_bands(found.study.band_columns, folder / "bands.parquet")
         picture = comparison_figure.figure(found)
@@ -151,7 +153,8 @@ def _rules(study: Study) -> dict[str, Any]:
     """The rules that were asked for, judged in every arm."""
     if not study.results:
         return {}
-    return {"findings": [vars(finding) for finding in study.results], **needed.section(study.pairs)}
+    said = {"holds": failing.HOLDS, "said": report.who_breaks(study)}
+    return {"findings": [vars(finding) for finding in study.results], "failing": said, **needed.section(study.pairs)}
 
 
 def _slopes(found: Comparison) -> dict[str, Any]:

@@ -335,7 +335,7 @@ def findings_json(study: Study) -> dict[str, Any]:
         "interval": replicates.method(study.scenario)
         + ("" if study.precise is None else "; that of the rule under precision is a confidence sequence, see there"),
         "findings": [vars(finding) for finding in study.results],
-        "failing": {"holds": failing.HOLDS, "said": _who_breaks(study)},
+        "failing": {"holds": failing.HOLDS, "said": who_breaks(study)},
         "comparison": study.comparisons,
         **needed.section(study.pairs),
         "joint": [item.plain() for item in study.joint_verdicts],
@@ -353,7 +353,7 @@ def findings_json(study: Study) -> dict[str, Any]:
     }
 
 
-def _who_breaks(study: Study) -> list[dict[str, Any]]:
+def who_breaks(study: Study) -> list[dict[str, Any]]:
     """In words who breaks the rules that are broken or undecided."""
     said = failing.sentences(study.results, study.profiles)
     return [dict(zip(("rule", "arm", "model", "window"), key, strict=True), said=text) for key, text in said.items()]

@@ -61,11 +61,13 @@ def show(found: Comparison, folder: Path | None) -> None:
     console.rules(found.study)
     seeds = " and ".join(str(scenario.spec.seed) for scenario in request.scenarios)
     many = f" in each population, seeds {seeds}" if request.others else f", seed {seeds}"
-    console.text(f"n = {found.study.n:,} virtual patients{many}. {paired.HOLDS}.")
+    pairs = len(request.apart) < len(cases) - 1  # some arm has the patients of the reference
+    console.text(f"n = {found.study.n:,} virtual patients{many}.{f' {paired.HOLDS}.' if pairs else ''}")
     if request.apart:
         console.text(f"Populations have patients of their own, who are paired with nobody. {apart.HOLDS}.")
-    where = "every arm of a population" if request.others else "every arm"
-    console.text(f"Patients are paired: the same age, weight, height, sex and ancestry in {where}.")
+    if pairs:
+        where = "every arm of a population" if request.others else "every arm"
+        console.text(f"Patients are paired: the same age, weight, height, sex and ancestry in {where}.")
     for sentence in found.pairing:
         console.text(sentence, indent=2)
     told = request.discharge

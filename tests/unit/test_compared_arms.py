@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pkmodel import apart, comparison, paired, risk
+from pkmodel import apart, comparison, comparison_figure, paired, risk
 from pkmodel.specs.comparison import prepare
 
 Command = Callable[..., Any]
@@ -170,6 +170,27 @@ def test_page_of_populations(command: Command) -> None:
     ):
         assert part in text, part
     assert "patient by patient" not in text
+    assert "Patients are paired" not in text
+    assert "median over pairs" not in text
+
+
+def test_page_of_populations_and_protocols(command: Command) -> None:
+    """Where some arm has the patients of the reference, that is said."""
+    words = [word for name in PEOPLE for word in ("--population", name)]
+    outcome = command("compare", "iv_single", "iv_six_infusions", "--n", 20, *words)
+    assert outcome.code == 0, outcome.err
+    text = " ".join(outcome.out.split())
+    assert "Patients are paired: the same age, weight, height, sex and ancestry in every arm of a population." in text
+    assert "median over pairs" in text
+
+
+def test_picture_of_one_session() -> None:
+    """Has no fractions of a day under its peaks."""
+    page = comparison_figure.figure(comparison.run(prepare(["iv_single"], population=PEOPLE, n=20)))
+    below = page.axes[-1]
+    assert below.get_xlabel().startswith("day of the course")
+    assert [float(tick) for tick in below.get_xticks()] == [1.0]
+    assert below.get_xlim() == (0.5, 1.5)
 
 
 def test_bits_of_groups_do_not_depend_on_the_split() -> None:

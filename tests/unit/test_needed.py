@@ -229,6 +229,7 @@ def test_rules_of_compare(command: Command, tmp_path: Path, monkeypatch: pytest.
     assert outcome.code == 0, outcome.err
     assert Path("plain/comparison.csv").read_bytes() == Path("ruled/comparison.csv").read_bytes()
     assert not Path("plain/findings.csv").exists()
+    assert not Path("plain/failing.csv").exists()
     findings, rows = pd.read_csv("ruled/findings.csv"), pd.read_csv("ruled/needed.csv")
     assert findings["rule"].tolist() == ["ceiling"] * 2 + ["late"] * 2
     values = pd.read_parquet("ruled/metrics.parquet")
@@ -246,6 +247,11 @@ def test_rules_of_compare(command: Command, tmp_path: Path, monkeypatch: pytest.
     told = json.loads(Path("ruled/comparison.json").read_text())
     assert {item["verdict"] for item in told["findings"]} <= {"met", "broken", "undecided"}
     assert len(told["needed"]["pairs"]) == 2
+    failing = pd.read_csv("ruled/failing.csv").set_index(["rule", "arm", "covariate"])
+    assert failing.loc[("late", arms[0], "weight"), "n_failing"] == (~kept[arms[0]]).sum()
+    sentences = [item["said"] for item in told["failing"]["said"]]
+    assert sentences
+    assert all(sentence in text for sentence in sentences)
 
 
 @pytest.mark.parametrize(
