@@ -110,7 +110,9 @@ def figures(
         crossings.shape[3],
     )
     n_crossings[:] = 0
-    run = _Run(Block(system, events, None, float(boundary[-1].max())), tolerance, observed, True)
+    # Each patient's own end: what is chosen for one must not depend on how late another one begins.
+    end = boundary[-1] if boundary.shape[1] > 1 else float(boundary[-1, 0])
+    run = _Run(Block(system, events, None, end), tolerance, observed, True)
     return run.carry_out(method, {"edges": boundary, "figures": bundle}, n_crossings)
 
 

@@ -22,10 +22,12 @@ _FLOOR = 1e-9
 class Block:
     """A block of patients as a solver takes it, from ``initial`` (the system's without it) up to ``end`` (h).
 
+    ``end`` is one for all or (n,), each patient's own: then nothing of a patient depends on who else is in the block.
+
     ``doses`` (n, s) is what is given into each state; ``entries`` are the rates that are not zero in every patient.
     """
 
-    def __init__(self, system: System, events: Events, initial: Floats | None, end: float):
+    def __init__(self, system: System, events: Events, initial: Floats | None, end: Floats | float):
         self.rates, self.events, self.end = np.ascontiguousarray(system.rates), events, end
         size, states, _ = self.rates.shape
         start = system.initial if initial is None else initial
@@ -81,15 +83,16 @@ class Block:
         """Hours between stops (n or 1, e + 1), 0 where nothing lies between."""
         time = np.sort(np.minimum(self.events.time, self.end), axis=0).T
         if not time.shape[1]:
-            return np.array([[max(self.end, 0.0)]])
-        hours = np.diff(np.concatenate([time, np.full((time.shape[0], 1), self.end)], axis=1), axis=1)
+            return np.maximum(self.end, 0.0).reshape(-1, 1)
+        last = np.broadcast_to(self.end, time.shape[:1])[:, None]
+        hours = np.diff(np.concatenate([time, last], axis=1), axis=1)
         return hours[:, hours.any(axis=0)]
 
     def fastest(self) -> Floats:
         """The fastest rate (n,), 1/h, as the explicit method sees it, at the start and with all doses inside."""
         found = np.zeros(self.rates.shape[0])
         for state in (self.initial, self.initial + self.doses):
-            for time in (0.0, max(self.end, 0.0)):
+            for time in (0.0, np.maximum(self.end, 0.0)):
                 jacobian = {(i, j): self.rates[:, i, j] for i, j in self.entries}
                 _, partial, _ = evaluate(self.tape, self.parameters, state.T, time)
                 for flow, j, derivative in zip(
@@ -106,7 +109,7 @@ class Block:
         return found
 
 
-def _doses(events: Events, size: int, states: int, end: float) -> Floats:
+def _doses(events: Events, size: int, states: int, end: Floats | float) -> Floats:
     """What is given into each state (n, s) up to ``end`` (h): jumps, and infusions for as long as they pour."""
     given = np.zeros((size, states))
     for kind, target, time, value in zip(

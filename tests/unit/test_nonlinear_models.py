@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import pkmodel as pk
-from pkmodel import network, population
+from pkmodel import engine, network, population, treatment
 from pkmodel.engine import Numerics
 from pkmodel.errors import InputError
 from pkmodel.network import Network
@@ -537,3 +537,29 @@ def test_a_covariate_that_is_missing() -> None:
     model = _model(flows=flows, derived={"size": "weight / W"}, parameters=parameters)
     with pytest.raises(InputError, match=r"weight, which flows\[0\].rate depends on"):
         network.build(model, Patient(age="40 y").population())
+
+
+def test_ends_of_their_own_leave_bits_alone() -> None:
+    """Of patients who come late, each for himself: the solver goes the same steps whoever else is in the block."""
+    protocol = pk.load_protocol(
+        {
+            "title": "T",
+            "drug": "esketamine",
+            "route": "iv",
+            "phases": [{"name": "a", "dose": "0.3 mg/kg", "over": "40 min", "sessions": {"days": [1, 3]}}],
+            "adherence": {"late": {"share": "60 %", "by": ["10 min", "2 h"]}, "seed": 7},
+        }
+    )
+    model = pk.load_model("esketamine_flint2017")
+    people = population.sample_covariates(pk.load_population("adults_trials"), 3, 0, 20)
+    treated = treatment.treat(model, population.sample_effects(people, model, 3), protocol, 1.0, seed=3)
+    net, events, starts = treated.network, treated.plan.events, treated.plan.starts
+    assert np.ptp(starts[-1]) > 1.0
+    edges = np.ascontiguousarray(np.stack([starts[0], starts[1], starts[1] + 24.0]))
+    seen, none = net.output_compartment[:1], np.empty((1, 0, people.size))
+    stats, _, _ = engine.figures(net.system, events, edges, seen, none)
+    for who in range(people.size):
+        mine = np.array([who])
+        own = np.ascontiguousarray(edges[:, mine])
+        alone, _, _ = engine.figures(net.system.only(mine), events.only(mine), own, seen, none[:, :, :1])
+        np.testing.assert_array_equal(alone[0], stats[who])
