@@ -148,7 +148,10 @@ class Outcome:
             ends = f"{100 * last.n_met / last.n:.2f} % ({100 * last.low:.2f}-{100 * last.high:.2f})"
             who = ", ".join(part for part in key if part != COMBINED)
             lines.append(f"{who}: {ends}, {verdicts[key]}")
-        lines.append(f"The interval is a {METHOD}. Those of other rules do not allow for the looking")
+        lines.append(
+            f"The interval is a {METHOD}. Those of other rules, and of differences between arms, do not "
+            "allow for the looking"
+        )
         return lines
 
 

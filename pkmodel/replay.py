@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 #: The files that are compared, where a run has them.
 COMPARED = (
     "findings.csv",
+    "failing.csv",
     "metrics.parquet",
     "bands.parquet",
     "patients.parquet",
@@ -106,7 +107,9 @@ def replay(folder: Path, *, jobs: int = 1, progress: Progress | None = None) -> 
         if here.get(key) != there:
             found, expected = f"hash {str(here.get(key))[:12]}", f"{str(there)[:12]}, as {manifest_file.name} says"
             raise InputError(Problem(found, expected, key, str(inputs_file)))
-    scenario = scenario.with_options(n=manifest.get("n"), seed=manifest.get("seed"))
+    # A number of patients that a precision took is found again, with the intervals that go with it.
+    n = manifest.get("n") if scenario.spec.precision is None else None
+    scenario = scenario.with_options(n=n, seed=manifest.get("seed"))
     options = manifest.get("options", {})
     try:
         numerics = Numerics(options["engine"], options["method"], options["tolerance"])

@@ -294,9 +294,32 @@ def test_replay_is_equal_bit_by_bit(small: Scenario, whole: Path, tmp_path: Path
     shutil.copytree(whole, tmp_path / "moved")
     found = command("replay", tmp_path / "moved")
     assert found.code == 0, found.err
-    for name in FILES[:-1]:
+    for name in (*FILES[:-1], "failing.csv"):
         assert f"{name}: the same bytes" in found.out
     assert "replayed: equal bit by bit" in found.out
+
+
+def test_replay_of_a_run_that_stopped_when_it_knew(tmp_path: Path, command: Command) -> None:
+    """It stops there again, with the intervals that allow for the looking."""
+    joined = {
+        "id": "both",
+        "any": [{"metric": "peak", "at_most": "150 ng/mL"}, {"metric": "total_dose", "at_most": "30 mg"}],
+    }
+    tree = {
+        "title": "T",
+        "arms": {"one": {"protocol": "iv_single"}},
+        "model": "ketamine_clements1981",
+        "population": "adults_trials",
+        "observe": {"every": "1 h", "for": "2 h"},
+        "rules": [{**joined, "in": "90 %"}],
+        "precision": {"rule": "both", "half_width": "10 %", "max_n": 2000},
+    }
+    done = report.run(pk.load_scenario(tree), tmp_path, pictures=False)
+    assert done.precise is not None
+    assert 256 <= done.n < 2000
+    found = command("replay", tmp_path)
+    assert found.code == 0, found.out
+    assert "findings.csv: the same bytes" in found.out
 
 
 def test_replay_names_what_differs(whole: Path, tmp_path: Path, command: Command) -> None:
