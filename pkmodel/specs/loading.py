@@ -121,6 +121,8 @@ def examine(document: Document, cls: type[S], place: Place = ()) -> tuple[S | No
         except ValidationError as error:
             found: list[tuple[Place, Problem]] = []
             for detail in error.errors(include_url=False):
+                if detail["type"] == "default_factory_not_called":
+                    continue  # what is wrong elsewhere, said again of a key that is not there
                 found += _problems(cls, detail, document, place, pruned)
         fresh = [problem for loc, problem in _without_echoes(found) if not pruned.explains(loc, problem)]
         meant = {(*item.path.rpartition(".")[:2], item.nearest) for item in problems if item.nearest}

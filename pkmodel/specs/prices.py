@@ -6,7 +6,7 @@ import re
 from fractions import Fraction
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from pkmodel import units
 from pkmodel.errors import InputError, Problem, shown
@@ -16,6 +16,13 @@ from pkmodel.units import Quantity, Unit
 _CURRENCY = r"[A-Za-z]{2,10}"
 _PRICE = re.compile(rf"\s*(?P<number>[^\sA-Za-z]+)\s*(?P<currency>{_CURRENCY})\s*")
 EXAMPLE = 'a price such as "500 EUR"'
+
+
+def _currency(value: object) -> object:
+    if not isinstance(value, str) or re.fullmatch(_CURRENCY, value) is None:
+        raise InputError(Problem(shown(value), 'a currency of 2 to 10 letters, such as "EUR"'))
+    return value
+
 
 Amount = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
@@ -41,7 +48,7 @@ class Prices(Spec):
     A ``session`` is one in which something is given, a ``clinic_hour`` one until the patient may leave.
     """
 
-    currency: str = Field(pattern=f"^{_CURRENCY}$")
+    currency: Annotated[str, Field(pattern=f"^{_CURRENCY}$"), BeforeValidator(_currency)]
     vial: Amount | None = None
     device: Amount | None = None
     spray: Amount | None = None
