@@ -217,6 +217,9 @@ def run(
     values = np.stack([np.concatenate(column) for column in zip(*parts, strict=True)])  # (groups + 2, n)
     if not np.isfinite(values).all():
         raise InputError(Problem(f"{what}, which some patients never have", "a metric that everybody has", "metric"))
+    if np.ptp(values) == 0.0 and judged is not None:
+        found = f"a rule that {'no' if values.flat[0] == 0.0 else 'every'} patient breaks, {judged.id}"
+        raise InputError(Problem(found, "one that some keep and some do not", where="--rule"))
     if np.ptp(values) == 0.0:
         raise InputError(Problem(f"{what} of {values.flat[0]:g} in every patient", "something that varies", "metric"))
     rows = _sobol(kept, values, seed) if method == "sobol" else _morris(kept, values)

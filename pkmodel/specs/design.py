@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pkmodel.errors import InputError, Problem, nearest, one_of, shown, unknown_name
 from pkmodel.specs import defaults, loading
-from pkmodel.specs.library import Arm, Loaded, Scenario, load_population, load_protocol, load_scenario
+from pkmodel.specs.library import Arm, Loaded, Scenario, cross_checks, load_population, load_protocol, load_scenario
 from pkmodel.specs.loading import parts
 from pkmodel.specs.metric import OF_A_RULE, metric_name
 from pkmodel.specs.protocol import ProtocolSpec
@@ -201,11 +201,24 @@ def _scenario(
     found, tree, why = subject(source, arm=arm, model=model, population=population)
     if found is None:
         read = [rule_tree(name) for name in rules]
-        return replace(load_scenario({**tree, "rules": read}), id="design"), why
+        try:
+            return replace(load_scenario({**tree, "rules": read}), id="design"), why
+        except InputError as error:
+            raise InputError([_of_rule(problem) for problem in error.problems]) from None
     own = {rule.id: rule for rule in found.spec.rules}
     kept: list[Rule] = [own[name] if name in own else read_rule(name, own) for name in rules]
     spec = found.spec.model_copy(update={"rules": kept, "compare": None, "marks": []})
-    return replace(found, spec=_coarse(spec)), why
+    found = replace(found, spec=_coarse(spec))
+    if problems := cross_checks(found):  # a rule that the scenario does not have may not fit it
+        raise InputError([_of_rule(problem) for problem in problems])
+    return found, why
+
+
+def _of_rule(problem: Problem) -> Problem:
+    """A mistake of a rule of a scenario in memory at the option that named the rule."""
+    if problem.where not in ("", "<scenario>") or not problem.path.startswith("rules["):
+        return problem
+    return problem.at(where="--rule", path=problem.path.partition("].")[2])
 
 
 def _coarse(spec: Any) -> Any:

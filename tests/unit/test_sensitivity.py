@@ -133,3 +133,48 @@ def test_wrong_words(command: Command) -> None:
         outcome = command("sensitivity", "iv_single", *words)
         assert (outcome.code, outcome.out) == (2, "")
         assert said in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("source", "rule", "said"),
+    [
+        (
+            "scenario",
+            "{id: r, metric: peak, window: {session: 12}, at_most: 50 ng/mL, in: 90 %}",
+            "window  found session 12",
+        ),
+        (
+            "scenario",
+            "{id: r, metric: cost, at_most: 50 USD, in: 90 %}",
+            "at_most  found 50 USD  expected a price in EUR",
+        ),
+        ("scenario", "{id: r, metric: cost, at_most: 50 EUR, in: 90 %}", "observed_for  found nothing"),
+        ("scenario", "{id: r, metric: vials, at_most: 5, in: 90 %}", "metric  found vials with arm one"),
+        (
+            "scenario",
+            "{id: r, not: {metric: peak, output: nausea, at_most: 5 %}, in: 90 %}",
+            "not.output  found nausea",
+        ),
+        ("iv_single", "{id: r, metric: cost, at_most: 50 EUR, in: 90 %}", "metric  found cost without prices"),
+        ("iv_single", "{id: r, metric: peak, at_most: 5 g/mL, in: 90 %}", "no patient breaks, r"),
+    ],
+)
+def test_rules_that_do_not_fit(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, rule: str, said: str
+) -> None:
+    """A rule of a file, beside a scenario or a protocol: one error at the option, in design as well."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rule.yaml").write_text(rule)
+    (tmp_path / "scenario.yaml").write_text(
+        "{title: T, arms: {one: {protocol: iv_single}}, model: ketamine_clements1981, population: adults_trials, "
+        "n: 20, observe: {every: 1 h, for: 2 h}, prices: {currency: EUR, session: 5, clinic_hour: 5}, rules: [ceiling]}"
+    )
+    source = f"{source}.yaml" if source == "scenario" else source
+    words = {"sensitivity": ["--n", "20"], "design": ["--parameter", "dose", "--n", "20"]}
+    for name, more in words.items():
+        if name == "design" and "breaks" in said:
+            continue  # where there is an answer
+        outcome = command(name, source, "--rule", "rule.yaml", *more)
+        assert (outcome.code, outcome.out) == (2, "")
+        (line,) = outcome.err.splitlines()
+        assert line.startswith("error: --rule  ") and said in line
