@@ -251,6 +251,8 @@ def _sentence(item: Finding, lines: Sequence[Difference]) -> str:
         # A BMI is made of the weight: that it differs too says little more.
         known = {other.covariate for other in said} | ({"weight", "bmi"} if {*_of(said)} & {"weight", "bmi"} else set())
         certain = line.size == math.inf or (line.low is not None and line.high is not None and line.low * line.high > 0)
+        # Of a skewed covariate the medians may lie the other way round than the means; then no word is right.
+        certain = certain and (bool(line.level) or (line.failing - line.rest) * line.difference > 0)
         if len(said) < 2 and certain and line.size >= NOTABLE and line.covariate not in known:
             said.append(line)
     who = f"who breaks it ({item.n - item.n_met:,} of {item.n:,})"

@@ -365,6 +365,10 @@ def test_sentences(tree: dict[str, Any]) -> None:
     unsure = _line("sex", "female", low=-0.01)
     small = _line("age", standardised=0.19)
     assert _said(tree, [unsure, small]) == "who breaks it (100 of 1,000): no covariate differs by much from the rest"
+    # A mean age above that of the rest, and a median below it, as a few very old patients make it: neither word fits.
+    skewed = _line("age", failing=43.6, rest=47.4, difference=4.1, low=1.5, high=6.7)
+    tied = _line("weight", failing=70.25, rest=70.25, difference=3.0, low=1.5, high=4.5)
+    assert _said(tree, [skewed, tied, women]) == "who breaks it (100 of 1,000): 71 % female against 56 %"
     assert _said(tree, [lighter], met=981) is None, "19 break it"
     assert _said(tree, [lighter], met=19) is None, "19 keep it"
     assert _said(tree, []) is None
