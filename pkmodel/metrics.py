@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,9 +70,9 @@ def boundaries(
         length = dosing_interval(starts, last)
         points += [(("interval", index), starts[index] + length) for index in range(count)]
     points += [(("start", index), starts[index]) for index in range(count)]
-    latest = max([schedule.last_start + last, *(float(time.max()) for _, time in points)])
     points.append((("start", count), starts[-1] + last))
-    points.append((("finish", 0), np.array([latest])))
+    latest = reduce(np.maximum, (time for _, time in points))  # each patient's own
+    points.append((("finish", 0), latest))
     unique = dict(points)
     shared = all(np.ptp(time) == 0.0 for time in unique.values())
     width = 1 if shared else max(time.size for time in unique.values())

@@ -574,3 +574,32 @@ def test_the_table_of_a_ledger_is_complete() -> None:
     states = ward.replay(book(found), [found.network] * 5)
     for mine, theirs in zip(states, book(found).states, strict=True):
         np.testing.assert_array_equal(mine, theirs)
+
+
+def test_who_comes_late_changes_no_bit_of_another() -> None:
+    """Where a model is not linear too: the same figures in chunks of 7 as in one."""
+    protocol = {
+        "title": "T",
+        "drug": "ketamine",
+        "route": "iv",
+        "phases": [{"name": "a", "dose": "0.5 mg/kg", "over": "40 min", "sessions": {"days": [1, 3]}}],
+        "adherence": {"late": {"share": "60 %", "by": ["10 min", "2 h"]}, "seed": 7},
+    }
+    tree = {
+        "title": "T",
+        "arms": {"a": {"protocol": protocol}},
+        "model": "ketamine_kamp2020",
+        "effects": ["antidepressant_response"],
+        "population": "adults_trials",
+        "n": 30,
+        "observe": {"every": "1 h", "for": "4 h"},
+        "rules": [{"id": "r", "metric": "peak", "window": "each session", "at_most": "200 ng/mL", "in": "50 %"}],
+    }
+
+    def values(chunk: int) -> list[np.ndarray]:
+        found: list[study.Chunk] = []
+        study.run(pk.load_scenario(tree), chunk=chunk, sink=found.append)
+        return [np.concatenate([part.cases[0].metrics[index].values for part in found]) for index in range(2)]
+
+    for whole, parts in zip(values(30), values(7), strict=True):
+        np.testing.assert_array_equal(whole, parts)
