@@ -135,10 +135,7 @@ class Result:
             self.network, self.schedule, last=last, numerics=self.numerics, effects=effects, course=self.course
         )
         columns = ["peak", "time_of_peak", "auc", "trough"]
-        # The lowest of others would be that of the session's start, or of its end.
-        falling = [name for name in figures if figures[name].lowest is not None]
-        has = {name: [m for m in known if m != "lowest" or name in falling] for name, known in has.items()}
-        columns += ["lowest"] if falling else []
+        columns += ["lowest"] if any(found.lowest is not None for found in figures.values()) else []
         rows = []
         for index, session in enumerate(self.schedule.sessions):
             span = Span("session", index + 1)
@@ -147,7 +144,7 @@ class Result:
                 nothing = np.full(self.network.size, np.nan)
                 found = {
                     metric: metrics.evaluate(figures[name], span, Request(metric, name))
-                    if metric in has[name]
+                    if metric in has[name] and (metric != "lowest" or figures[name].lowest is not None)
                     else nothing
                     for metric in columns
                 }

@@ -19,7 +19,7 @@ from pkmodel.core.intervals import Found, Notes, arrived, close, open_next
 from pkmodel.core.jit import kernel
 from pkmodel.core.kinds import AREA, END, LEAST, N_STATS, PEAK, START, TIME_OF_PEAK, Events
 from pkmodel.core.lanes import WIDTH, aligned, bare, bits, load, pointer
-from pkmodel.core.pending import places_of, resolve_all, room_for
+from pkmodel.core.pending import places_of, room_for, settle
 from pkmodel.core.structure import structure_of
 from pkmodel.core.walk import walk
 
@@ -99,7 +99,9 @@ def _scan(
                 row = 0 if shared else lane
                 closing = closing or (stop < course.stops[row] and course.event[row * course.room + stop] < 0)
             if closing:
-                resolve_all(structure, chain, notes, found)
+                for _ in range(2):  # once more for the crossings beside an extremum
+                    for k in range(notes.outputs):
+                        settle(structure, chain, notes, found, k)
             for lane in range(chain.lanes):
                 row = 0 if shared else lane
                 if stop >= course.stops[row]:

@@ -65,7 +65,7 @@ def resolve_crossing(structure, chain, notes, found, place):
             found.n_crossings[line] = count + 1
 
 
-@piece
+@merged
 def hold_crossings(
     structure, chain, notes, found, k, due, states, at, begin, length, low, high, first, last, whole_into
 ):
@@ -90,15 +90,17 @@ def hold_crossings(
 
 
 @piece
-def resolve_turn(structure, chain, notes, found, k):
-    """Find the extrema that are held of output k, and note them; what they divide is held against the thresholds."""
+def settle(structure, chain, notes, found, k):
+    """Find what is held of output k, and note it; what its extrema divide is held against the thresholds in turn."""
+    for q in range(notes.limits):  # crossings are older than an extremum of the same patient
+        place = notes.outputs + k * notes.limits + q
+        if notes.pending[place]:
+            resolve_crossing(structure, chain, notes, found, place)
     lanes = notes.pending[k]
+    if lanes == 0:
+        return
     notes.pending[k] = 0
     due = of_bits(lanes)
-    for q in range(notes.limits):  # what is older comes first
-        place = notes.outputs + k * notes.limits + q
-        if notes.pending[place] & lanes:
-            resolve_crossing(structure, chain, notes, found, place)
     states = k * (structure.size + HELD)
     row = states + structure.size
     moment, level = find(structure, chain, notes, k, notes.compartment[k], np.int64(1), due)
@@ -131,17 +133,6 @@ def resolve_turn(structure, chain, notes, found, k):
                 notes.passed,
             )
             low, high, first, end = moment, length, level, last
-
-
-@piece
-def resolve_all(structure, chain, notes, found):
-    """Find everything that is held: before an interval is written down."""
-    for k in range(notes.outputs):
-        if notes.pending[k]:
-            resolve_turn(structure, chain, notes, found, k)
-    for place in range(notes.outputs, notes.outputs * (1 + notes.limits)):
-        if notes.pending[place]:
-            resolve_crossing(structure, chain, notes, found, place)
 
 
 def places_of(outputs: int, limits: int) -> int:

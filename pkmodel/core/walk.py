@@ -13,10 +13,21 @@ import numpy as np
 from pkmodel.core.chain import apply, extend, measure, move_rest
 from pkmodel.core.jit import merged, piece
 from pkmodel.core.lanes import WIDTH, bits, choose, load, of_bits, smaller, splat, store
-from pkmodel.core.pending import hold, hold_crossings, resolve_turn
+from pkmodel.core.pending import hold, hold_crossings, settle
 from pkmodel.core.roots import slope_of
 
 _EVERYONE = (1 << WIDTH) - 1
+
+
+@merged
+def _crosses(notes, k, first, last):
+    """Where some threshold of output k lies between two levels."""
+    crosses = first < first
+    for q in range(notes.limits):
+        limit = load(notes.limit, k * notes.limits + q)
+        was, stays = first > limit, last > limit
+        crosses = crosses | (was & ~stays) | (~was & stays)
+    return crosses
 
 
 @merged
@@ -33,7 +44,7 @@ def _look(structure, chain, notes, found, noting, begin, length):
             turning = turning | (noting & (falls < 0.0) & (rises > 0.0))
         if bits(turning):
             if notes.pending[k] & bits(turning):
-                resolve_turn(structure, chain, notes, found, k)
+                settle(structure, chain, notes, found, k)
             guess, up = length * (falls / (falls - rises)), falls < 0.0
             hold(structure, notes, k, turning, notes.before, at, begin, length, zero, length, guess, last, up)
         peak, when, least = load(notes.peak, k), load(notes.when, k), load(notes.least, k)
@@ -43,8 +54,9 @@ def _look(structure, chain, notes, found, noting, begin, length):
         store(notes.least, k, choose(noting, smaller(least, last), least))
         if notes.limits:
             straight = noting & ~turning
-            if notes.pending[k] & bits(straight):
-                resolve_turn(structure, chain, notes, found, k)
+            # What crosses after an extremum that is held waits for it; what does not cross, does not.
+            if notes.pending[k] & bits(straight & _crosses(notes, k, first, last)):
+                settle(structure, chain, notes, found, k)
             hold_crossings(
                 structure,
                 chain,

@@ -271,7 +271,8 @@ def test_the_lowest_level_lies_inside_of_a_session() -> None:
     assert (values["lowest", Span("course")] == 0.0).all()  # nothing of it is there at the first instant
     assert found.results[1].share == 1.0
 
-    # A parabola through the three lowest points of a grid errs by the cube of its step, which at 0.6 s leaves 1.3e-8.
+    # A parabola through the three lowest points of a grid errs by the cube of its step: at 0.6 s by 1.3e-8 in the worst
+    # patient, at 0.15 s by a 64th of that.
     case_of = found.cases[0]
     people = population.sample_covariates(scenario.population, scenario.spec.seed, 0, 12)
     drawn = population.sample_effects(people, case_of.model, scenario.spec.seed)
@@ -287,4 +288,4 @@ def test_the_lowest_level_lies_inside_of_a_session() -> None:
     rows = np.arange(12)
     left, middle, right = (level[rows, place + step] for step in (-1, 0, 1))
     turn = middle - (right - left) ** 2 / (8.0 * (left - 2.0 * middle + right))
-    assert np.abs(least / turn - 1.0).max() < 1e-8
+    assert np.abs(least / turn - 1.0).max() < 4e-10
