@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pkmodel import apart, blocks, comparison, failing, findings, needed, paired, proportionality, report, side_by_side
+from pkmodel import apart, blocks, comparison, failing, findings, needed, paired, proportionality, side_by_side
 from pkmodel.cases import cases_of
 from pkmodel.comparison import Comparison
+from pkmodel.disclaimer import NOT_FOR_CARE
 from pkmodel.outcome import Study
+from pkmodel.run_files import manifest, who_breaks, write_pairs
 from pkmodel.specs import defaults
 from pkmodel.specs.comparison import Request
 from pkmodel.study import Progress
+from pkmodel.workplace import workplace, write_csv, write_json
 
 
 def run(
@@ -35,7 +38,7 @@ def run(
     """
     if out is None:
         return comparison.run(request, jobs=jobs, progress=progress)
-    with report.workplace(Path(out)) as folder:
+    with workplace(Path(out)) as folder:
         from pkmodel import comparison_figure, parquet
 
         names = list(dict.fromkeys(request.populations.values()))
@@ -56,23 +59,23 @@ def run(
         if names:
             _gather(dict(zip(names, places, strict=True)), folder)
         rows = [line for row in found.rows for line in row.plain(request.reference)]
-        report.write_csv(folder / "comparison.csv", list(side_by_side.COLUMNS), rows)
-        report.write_json(folder / "comparison.json", plain(found))
+        write_csv(folder / "comparison.csv", list(side_by_side.COLUMNS), rows)
+        write_json(folder / "comparison.json", plain(found))
         if found.slopes:
             slopes = [slope.plain() for slope in found.slopes]
-            report.write_csv(folder / "proportionality.csv", list(proportionality.COLUMNS), slopes)
+            write_csv(folder / "proportionality.csv", list(proportionality.COLUMNS), slopes)
         if found.study.results:
             rows = [vars(finding) for finding in found.study.results]
-            report.write_csv(folder / "findings.csv", list(findings.COLUMNS), rows)
+            write_csv(folder / "findings.csv", list(findings.COLUMNS), rows)
             rows = [vars(item) for item in found.study.profiles]
-            report.write_csv(folder / "failing.csv", list(failing.COLUMNS), rows)
-            report.write_pairs(found.study, folder)
+            write_csv(folder / "failing.csv", list(failing.COLUMNS), rows)
+            write_pairs(found.study, folder)
         parquet.write_bands(found.study.band_columns, folder / "bands.parquet")
         picture = comparison_figure.figure(found)
         picture.savefig(folder / "comparison.png", dpi=130, pil_kwargs={"compress_level": 2})
         said = plain(found)
         asked = {key: said[key] for key in ("reference", "thresholds", "discharge", "seeds") if key in said}
-        report.write_json(folder / "manifest.json", report.manifest(found.study, command) | asked)
+        write_json(folder / "manifest.json", manifest(found.study, command) | asked)
     return found
 
 
@@ -121,7 +124,7 @@ def plain(found: Comparison) -> dict[str, Any]:
         )
     return {
         "title": spec.title,
-        "disclaimer": report.NOT_FOR_CARE,
+        "disclaimer": NOT_FOR_CARE,
         "n": found.study.n,
         "seed": spec.seed,
         **({"seeds": [scenario.spec.seed for scenario in request.scenarios]} if request.others else {}),
@@ -153,7 +156,7 @@ def _rules(study: Study) -> dict[str, Any]:
     """The rules that were asked for, judged in every arm."""
     if not study.results:
         return {}
-    said = {"holds": failing.HOLDS, "said": report.who_breaks(study)}
+    said = {"holds": failing.HOLDS, "said": who_breaks(study)}
     return {"findings": [vars(finding) for finding in study.results], "failing": said, **needed.section(study.pairs)}
 
 

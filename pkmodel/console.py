@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
+from pkmodel.disclaimer import NOT_FOR_CARE
 from pkmodel.units import clock
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from pkmodel.simulation import Result
     from pkmodel.verify import Verification
 
-NOT_FOR_CARE = "For research and teaching only. Not for patient care."
 out = Console(highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
@@ -94,8 +94,6 @@ def decided(acts: Sequence[dict[str, Any]]) -> None:
 
 def study(found: Study, folder: Path) -> None:
     """Print what a run found, what it rests on, and where its files are."""
-    from pkmodel import report
-
     spec = found.scenario.spec
     text(spec.title, bold=True)
     if spec.question:
@@ -109,11 +107,19 @@ def study(found: Study, folder: Path) -> None:
     text(f"n = {found.n:,} virtual patients, seed {spec.seed}. Intervals hold simulation error only.")
     for case in {case.model.id: case for case in found.cases}.values():
         text(f"Model {case.model.id}: evidence {case.model.evidence}. {case.model.source.citation}")
-    for sentence in found.assumptions:
+    end(folder, found.assumptions, found.warnings)
+
+
+def end(folder: Path | None, assumptions: Sequence[str], warnings: Sequence[str] = ()) -> None:
+    """Print what a result rests on, where its files are, and what it is not for."""
+    from pkmodel import workplace
+
+    for sentence in assumptions:
         text(f"Assumed or borrowed: {sentence}")
-    for sentence in found.warnings:
+    for sentence in warnings:
         note(f"warning: {sentence}")
-    text(f"Files in {folder}: {', '.join(report.files_in(folder))}")
+    if folder is not None:
+        text(f"Files in {folder}: {', '.join(workplace.files_in(folder))}")
     text(NOT_FOR_CARE)
 
 

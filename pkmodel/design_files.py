@@ -6,10 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pkmodel import dose_finding, report
+from pkmodel import dose_finding
+from pkmodel.disclaimer import NOT_FOR_CARE
 from pkmodel.dose_finding import Design
 from pkmodel.findings import verdict, wilson
+from pkmodel.run_files import manifest
 from pkmodel.specs.design import Request
+from pkmodel.workplace import workplace, write_csv, write_json
 
 COLUMNS = ("parameter", "value", "unit", "rule", "n", "n_met", "share", "low", "high", "required", "verdict")
 MAP_COLUMNS = ("second", "second_value", "second_unit", "first", "value", "low", "high", "unit", "open", "binding")
@@ -34,13 +37,13 @@ def run(
     """
     if out is None:
         return dose_finding.run(request, jobs=jobs, progress=progress)
-    with report.workplace(Path(out)) as folder:
+    with workplace(Path(out)) as folder:
         from pkmodel import design_figure
 
         found = dose_finding.run(request, jobs=jobs, progress=progress)
         rows, columns = (map_rows(found), MAP_COLUMNS) if found.feasible is not None else (rows_of(found), COLUMNS)
-        report.write_csv(folder / "design.csv", list(columns), rows)
-        report.write_json(folder / "design.json", plain(found))
+        write_csv(folder / "design.csv", list(columns), rows)
+        write_json(folder / "design.json", plain(found))
         design_figure.figure(found).savefig(folder / "design.png", dpi=150, pil_kwargs={"compress_level": 2})
         asked = {
             "parameters": [knob.path for knob in request.knobs],
@@ -48,7 +51,7 @@ def run(
             "side": request.side,
             "points": request.points,
         }
-        report.write_json(folder / "manifest.json", report.manifest(found.study, command) | asked)
+        write_json(folder / "manifest.json", manifest(found.study, command) | asked)
     return found
 
 
@@ -92,7 +95,7 @@ def plain(found: Design) -> dict[str, Any]:
     (model,) = request.arm.models
     said: dict[str, Any] = {
         "title": request.arm.protocol.title,
-        "disclaimer": report.NOT_FOR_CARE,
+        "disclaimer": NOT_FOR_CARE,
         "arm": request.arm.name,
         "model": model.id,
         "chosen": request.why_model,

@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from pkmodel import findings, plots, wording
+from pkmodel.disclaimer import IN_A_FIGURE
 from pkmodel.ink import INK, LIMIT
 from pkmodel.outcome import Study
 from pkmodel.plots import Limit, limits_of
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from pkmodel.simulation import Result
 
-NOT_FOR_CARE = "Research and teaching only, not for patient care."
 #: Inches of the page around the panels.
 _LEFT, _RIGHT, _LINE = 0.85, 1.25, 0.14
 #: Letters of the foot to an inch, at least.
@@ -41,7 +41,7 @@ def result_figure(result: Result) -> Figure:
     foot += [f"Note: {sentence}." for sentence in result.warnings]
     title = result.protocol.title if result.protocol else model.title
     units = list(dict.fromkeys(plots.unit_of(model, name) for name in result.network.effects))
-    lines = [*foot, NOT_FOR_CARE]
+    lines = [*foot, IN_A_FIGURE]
     figure, axes = sheet(
         title, lines, rows=1 + len(units), columns=1, width=10.5, height=3.9 if not units else 3.1, right=0.25
     )
@@ -189,7 +189,7 @@ def foot_of(study: Study) -> list[str]:
     lines = [f"n = {study.n:,} virtual patients, seed {study.scenario.spec.seed}. Model {grades}."]
     lines += [f"Assumed or borrowed: {sentence}." for sentence in study.assumptions]
     lines += [f"Warning: {sentence}." for sentence in study.warnings]
-    return [*lines, NOT_FOR_CARE]
+    return [*lines, IN_A_FIGURE]
 
 
 def sheet(

@@ -10,6 +10,7 @@ from pkmodel import blocks, kept_inputs, report, run_folder
 from pkmodel.errors import InputError, Problem
 from pkmodel.outcome import Study
 from pkmodel.run_folder import FILE, PARTS, Shard
+from pkmodel.workplace import workplace
 
 
 def merge(
@@ -38,7 +39,7 @@ def merge(
             raise InputError(problems)
     job, _ = run_folder.job_of(places[0] / PARTS)
     parts = _parts(places, known, job.count)
-    with report.workplace(Path(out)) as folder:
+    with workplace(Path(out)) as folder:
         shards = [{"shard": own["shard"], "cpu": own["cpu"]} for own in known]
         return report.finish(job, parts, folder, jobs=jobs, command=command, shards=shards, pictures=pictures)
 

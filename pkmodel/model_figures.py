@@ -12,6 +12,7 @@ from matplotlib.patches import Patch
 from pkmodel import figures as pages
 from pkmodel import model_peaks, overlay, plots
 from pkmodel.cases import Case
+from pkmodel.disclaimer import IN_A_FIGURE
 from pkmodel.ink import ENVELOPE, INK
 from pkmodel.outcome import Study
 from pkmodel.specs.model import ModelSpec
@@ -180,7 +181,7 @@ def results_figure(results: Sequence[Result], warnings: Sequence[str]) -> Figure
     foot = [
         f"One patient with typical parameters; before a name the highest level drawn. Models {grades}.",
         *(f"Note: {sentence}." for sentence in warnings),
-        pages.NOT_FOR_CARE,
+        IN_A_FIGURE,
     ]
     protocol = results[0].protocol
     title = protocol.title if protocol is not None else "Several models"

@@ -1,72 +1,26 @@
-"""What a run leaves behind: tables, Parquet files, figures and a manifest, written whole or not at all."""
+"""A run that leaves files: its patients in blocks, here or on a cluster, and a directory that is whole or as it was."""
 
 from __future__ import annotations
 
-import csv
-import errno
-import json
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pkmodel import between, failing, needed, provenance, replicates
+from pkmodel import run_files
 from pkmodel import study as studies
 from pkmodel.engine import AUTO, Numerics
-from pkmodel.errors import InputError, Problem, RunError
-from pkmodel.findings import COLUMNS
+from pkmodel.errors import InputError, Problem
 from pkmodel.outcome import Precise, Study
-from pkmodel.specs.attach import described
 from pkmodel.specs.library import Scenario, load_scenario
 from pkmodel.study import Progress
+from pkmodel.workplace import FILES, FILES_OF_PAIRS, FILES_OF_SEVERAL, workplace, write_json
 
 if TYPE_CHECKING:
     from pkmodel.blocks import Job
 
-NOT_FOR_CARE = "For research and teaching only. Not for patient care."
-FILES = (
-    "findings.csv",
-    "findings.json",
-    "failing.csv",
-    "comparison.csv",
-    "metrics.parquet",
-    "patients.parquet",
-    "bands.parquet",
-    "bands.png",
-    "session_peaks.png",
-    "inputs.json",
-    "manifest.json",
-)
-#: What there is besides where rules are judged in arms that are compared.
-FILES_OF_PAIRS = ("needed.csv",)
-#: And where an arm runs on several models.
-FILES_OF_SEVERAL = ("joint.csv", "between_models.csv", "models.png")
-#: And where a clinic decides, or sessions are missed or late.
-FILES_OF_CLINICS = ("clinic.csv", "ledger.parquet")
-#: And where parameter uncertainty is asked for.
-FILES_OF_DRAWS = ("uncertainty.csv",)
-#: And what only ``pkmodel compare`` writes.
-FILES_OF_COMPARISON = ("comparison.json", "comparison.png", "proportionality.csv")
-#: And what ``pkmodel design`` and ``pkmodel sensitivity`` write.
-FILES_OF_DESIGN = ("design.json", "design.csv", "design.png", "sensitivity.json", "sensitivity.csv", "sensitivity.png")
-ALL_FILES = (
-    *FILES,
-    *FILES_OF_PAIRS,
-    *FILES_OF_SEVERAL,
-    *FILES_OF_CLINICS,
-    *FILES_OF_DRAWS,
-    *FILES_OF_COMPARISON,
-    *FILES_OF_DESIGN,
-)
-
-
-def files_in(folder: Path) -> list[str]:
-    """The files of a run that are in its folder, by name."""
-    return sorted(name for name in ALL_FILES if (folder / name).is_file())
+__all__ = ["FILES", "FILES_OF_PAIRS", "FILES_OF_SEVERAL", "compute", "finish", "run", "run_shard"]
 
 
 def run(
@@ -258,12 +212,12 @@ def finish(
     study = blocks.assemble(job, parts, folder)
     study.precise = precise
     _draw_typical(study, jobs, job.numerics, progress)
-    _write_tables(study, folder)
+    run_files.write_tables(study, folder)
     if pictures:
-        _write_figures(study, folder)
+        run_files.write_figures(study, folder)
     write_json(folder / kept_inputs.FILE, kept_inputs.plain(job.scenario, precise=precise is not None))
     asked = {"block": job.block, "options": run_folder.identity(job)["options"]}
-    _write_manifest(study, folder, command, asked | ({"shards": shards} if shards else {}))
+    run_files.write_manifest(study, folder, command, asked | ({"shards": shards} if shards else {}))
     return study
 
 
@@ -278,183 +232,3 @@ def _draw_typical(study: Study, jobs: int, numerics: Numerics, progress: Progres
                 progress(done * study.n, draws * study.n)
 
         study.uncertain = uncertainty.run(study, jobs=jobs, numerics=numerics, progress=patients)
-
-
-@contextmanager
-def workplace(out: Path, own: Sequence[str] = ALL_FILES) -> Iterator[Path]:
-    """A directory inside the final one; its files are moved over when all is done, and else thrown away.
-
-    ``own`` are the names that the command may write: those it did not are removed from ``out``.
-    """
-
-    def refuse(reason: str) -> InputError:
-        return InputError(Problem(f"the output directory {out}: {reason}", "a directory that can be written"))
-
-    created = [parent for parent in (out, *out.parents) if not parent.exists()]
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".pkmodel-", dir=out))
-    except OSError as error:
-        for parent in created:
-            if parent.is_dir():
-                parent.rmdir()
-        raise refuse(error.strerror or str(error)) from None
-    try:
-        yield folder
-        produced = sorted(file.name for file in folder.iterdir())
-        for name in produced:  # looked at before the first file is moved, so that old and new never stand mixed
-            if (out / name).is_dir():
-                raise IsADirectoryError(errno.EISDIR, f"{name} is a directory")
-        for name in produced:
-            os.replace(folder / name, out / name)  # noqa: PTH105 - atomic, and Path.replace says less
-        for name in {*own} - {*produced}:  # what an earlier run left there would pass for this run's
-            (out / name).unlink(missing_ok=True)
-        folder.rmdir()
-    except BaseException as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        for parent in created:
-            if parent.is_dir() and not any(parent.iterdir()):
-                parent.rmdir()
-        if isinstance(error, OSError):
-            raise RunError(f"the files could not be written to {out}: {error.strerror or error}") from error
-        raise
-
-
-def findings_json(study: Study) -> dict[str, Any]:
-    """The findings with what is needed to read them, as plain data."""
-    spec = study.scenario.spec
-    models = {case.model.id: case.model for case in study.cases}
-    effects = {name: described(model) for name, model in models.items() if model.effects or model.bands}
-    return {
-        "title": spec.title,
-        "question": spec.question,
-        "context_of_use": spec.context_of_use,
-        "disclaimer": NOT_FOR_CARE,
-        "n": study.n,
-        "seed": spec.seed,
-        "interval": replicates.method(study.scenario)
-        + ("" if study.precise is None else "; that of the rule under precision is a confidence sequence, see there"),
-        "findings": [vars(finding) for finding in study.results],
-        "failing": {"holds": failing.HOLDS, "said": who_breaks(study)},
-        "comparison": study.comparisons,
-        **needed.section(study.pairs),
-        "joint": [item.plain() for item in study.joint_verdicts],
-        "between_models": {
-            "holds": "medians over all patients under each model, exact; the range holds differences between models "
-            "only, neither the spread between patients nor simulation error",
-            "ranges": [item.plain() for item in study.model_ranges],
-        },
-        **({"precision": study.precise.plain()} if study.precise is not None else {}),
-        **({"clinic": study.clinic_rows} if study.clinic_rows else {}),
-        **({"uncertainty": _uncertainty(study)} if study.uncertain else {}),
-        **({"effects": effects} if effects else {}),
-        "assumptions": study.assumptions,
-        "warnings": study.warnings,
-    }
-
-
-def who_breaks(study: Study) -> list[dict[str, Any]]:
-    """In words who breaks the rules that are broken or undecided."""
-    said = failing.sentences(study.results, study.profiles)
-    return [dict(zip(("rule", "arm", "model", "window"), key, strict=True), said=text) for key, text in said.items()]
-
-
-def _uncertainty(study: Study) -> dict[str, Any]:
-    """The shares over draws of the typical values, and what they hold."""
-    known = {
-        f"{model.id}.{name}": model.parameters[name].known
-        for model in study.models.values()
-        for name in model.uncertain
-    }
-    return {
-        "holds": "2.5 to 97.5 % of the share over draws of the typical values: uncertainty in parameters, with the "
-        "simulation error of n patients in it; only the parameters named here are drawn, the others count as known",
-        "drawn": known,
-        "shares": [vars(item) for item in study.uncertain],
-    }
-
-
-def _write_tables(study: Study, folder: Path) -> None:
-    from pkmodel import parquet
-
-    write_csv(folder / "findings.csv", list(COLUMNS), [vars(finding) for finding in study.results])
-    write_csv(folder / "failing.csv", list(failing.COLUMNS), [vars(item) for item in study.profiles])
-    write_pairs(study, folder)
-    if study.comparisons:
-        write_csv(folder / "comparison.csv", list(study.comparisons[0]), study.comparisons)
-    if study.clinic_rows:
-        write_csv(folder / "clinic.csv", list(study.clinic_rows[0]), study.clinic_rows)
-    if study.uncertain:
-        rows = [vars(item) for item in study.uncertain]
-        write_csv(folder / "uncertainty.csv", list(rows[0]), rows)
-    if study.joint_verdicts:
-        write_csv(folder / "joint.csv", list(between.JOINT), [item.row() for item in study.joint_verdicts])
-        rows = [item.row(study.models) for item in study.model_ranges]
-        write_csv(folder / "between_models.csv", [*between.RANGE, *study.models], rows)
-    write_json(folder / "findings.json", findings_json(study))
-    parquet.write_bands(study.band_columns, folder / "bands.parquet")
-
-
-def write_pairs(study: Study, folder: Path) -> None:
-    """Write needed.csv, where rules are judged in arms that are compared."""
-    if study.pairs:
-        write_csv(folder / "needed.csv", list(needed.COLUMNS), [pair.plain() for pair in study.pairs])
-
-
-def write_csv(file: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:
-    """Write rows under these columns."""
-    with file.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def _write_figures(study: Study, folder: Path) -> None:
-    from pkmodel import figures
-
-    for name, figure in figures.figures(study).items():
-        figure.savefig(folder / name, dpi=130, pil_kwargs={"compress_level": 2})
-
-
-def manifest(study: Study, command: str = "") -> dict[str, Any]:
-    """Everything that decides the bits of a run, and what it rests on."""
-    models = {case.model.id: case.model for case in study.cases}
-    return {
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "disclaimer": NOT_FOR_CARE,
-        "command": command,
-        "scenario": study.scenario.id,
-        "n": study.n,
-        "seed": study.scenario.spec.seed,
-        "sampling": study.scenario.spec.sampling.model_dump(),
-        "outer": study.scenario.spec.variability.outer if study.uncertain else None,
-        "engine": _engine(study),
-        "bands": {"method": "log-scale counts", "relative_error": 2.0**-8},
-        "inputs": {key: {"name": item.name, "sha256": item.sha256} for key, item in study.scenario.inputs.items()},
-        "models": {
-            name: {"evidence": model.evidence, "citation": model.source.citation, "doi": model.source.doi}
-            for name, model in models.items()
-        },
-        "assumptions": study.assumptions,
-        "warnings": study.warnings,
-        "versions": provenance.versions(),
-        "cpu": provenance.cpu(),
-    }
-
-
-def _engine(study: Study) -> dict[str, Any]:
-    """The engine of each model; the propagator is exact between events, the solvers keep to a tolerance."""
-    named: dict[str, Any] = {"asked": study.numerics.engine, "models": study.engines, "block": studies.BLOCK}
-    if "ode" in study.engines.values():
-        named |= {"method": study.numerics.method, "tolerance": study.numerics.tolerance}
-    return named
-
-
-def _write_manifest(study: Study, folder: Path, command: str, asked: dict[str, Any]) -> None:
-    write_json(folder / "manifest.json", manifest(study, command) | asked)
-
-
-def write_json(file: Path, value: Any) -> None:
-    """Write plain data; a NaN in it is an error of ours and not written."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    file.write_text(text + "\n", encoding="utf-8")

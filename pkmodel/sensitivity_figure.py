@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from pkmodel import figures as pages
+from pkmodel.disclaimer import IN_A_FIGURE
 from pkmodel.ink import COLOURS, INK, pale
 from pkmodel.sensitivity import Sensitivity
 
@@ -27,7 +28,7 @@ def figure(found: Sensitivity) -> Figure:
         f"n = {found.n:,} patients in each of two populations, seed {found.scenario.spec.seed}. Model "
         f"{found.case.model.id} (evidence: {found.case.model.evidence}).",
         *(f"Assumed or borrowed: {sentence}." for sentence in found.study.assumptions),
-        pages.NOT_FOR_CARE,
+        IN_A_FIGURE,
     ]
     title = f"What drives the {found.what}"
     height = 0.7 + 0.5 * len(found.rows)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pkmodel import report, sensitivity
+from pkmodel import sensitivity
+from pkmodel.disclaimer import NOT_FOR_CARE
+from pkmodel.run_files import manifest
 from pkmodel.sensitivity import Method, Progress, Sensitivity
 from pkmodel.specs.library import Scenario
+from pkmodel.workplace import workplace, write_csv, write_json
 
 HOLDS = "95 %; simulation error only"
 
@@ -33,16 +36,16 @@ def run(
     """
     if out is None:
         return sensitivity.run(scenario, metric=metric, rule=rule, method=method, progress=progress)
-    with report.workplace(Path(out)) as folder:
+    with workplace(Path(out)) as folder:
         from pkmodel import sensitivity_figure
 
         found = sensitivity.run(scenario, metric=metric, rule=rule, method=method, progress=progress)
-        report.write_csv(folder / "sensitivity.csv", list(sensitivity.COLUMNS), [vars(row) for row in found.rows])
-        report.write_json(folder / "sensitivity.json", plain(found))
+        write_csv(folder / "sensitivity.csv", list(sensitivity.COLUMNS), [vars(row) for row in found.rows])
+        write_json(folder / "sensitivity.json", plain(found))
         picture = sensitivity_figure.figure(found)
         picture.savefig(folder / "sensitivity.png", dpi=150, pil_kwargs={"compress_level": 2})
         asked = {"what": found.what, "method": found.method}
-        report.write_json(folder / "manifest.json", report.manifest(found.study, command) | asked)
+        write_json(folder / "manifest.json", manifest(found.study, command) | asked)
     return found
 
 
@@ -50,7 +53,7 @@ def plain(found: Sensitivity) -> dict[str, Any]:
     """A sensitivity as plain data, with what is needed to read it."""
     return {
         "title": found.case.arm.protocol.title,
-        "disclaimer": report.NOT_FOR_CARE,
+        "disclaimer": NOT_FOR_CARE,
         "what": found.what,
         "unit": found.unit,
         "method": found.method,

@@ -31,7 +31,7 @@ from pkmodel.cli.options import (
 from pkmodel.cli.schema import schema
 from pkmodel.cli.sensitivity import sensitivity
 from pkmodel.cli.verify import verify
-from pkmodel.console import NOT_FOR_CARE
+from pkmodel.disclaimer import NOT_FOR_CARE
 from pkmodel.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def run(
     as_json: JsonFlag = False,
 ) -> None:
     """Run a scenario: virtual patients through every arm, held against its rules."""
-    from pkmodel import report
+    from pkmodel import report, run_files
     from pkmodel.engine import Numerics
     from pkmodel.specs.library import load_scenario
 
@@ -131,7 +131,7 @@ def run(
         command = shlex.join(["pkmodel", *sys.argv[1:]])
         study = report.run(loaded, folder, progress=advance, command=command, **asked.keywords())
     if as_json:
-        console.print_json(report.findings_json(study))
+        console.print_json(run_files.findings_json(study))
     else:
         console.study(study, folder)
     verdicts = {finding.verdict for finding in study.results}

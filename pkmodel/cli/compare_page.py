@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pkmodel import console
-from pkmodel.console import NOT_FOR_CARE
 
 if TYPE_CHECKING:
     from pkmodel.comparison import Comparison
@@ -33,7 +32,7 @@ _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 def show(found: Comparison, folder: Path | None) -> None:
     """The table, what it rests on, and where the files are."""
-    from pkmodel import apart, paired, report
+    from pkmodel import apart, paired
     from pkmodel.specs import defaults
 
     request, cases = found.request, found.study.cases
@@ -86,13 +85,7 @@ def show(found: Comparison, folder: Path | None) -> None:
     console.text("Accumulation: area per mg over one dosing interval (at most 24 h), last session over first.")
     for sentence in found.cautions:
         console.text(f"Beware: {sentence}")
-    for sentence in found.study.assumptions:
-        console.text(f"Assumed or borrowed: {sentence}")
-    for sentence in found.study.warnings:
-        console.note(f"warning: {sentence}")
-    if folder is not None:
-        console.text(f"Files in {folder}: {', '.join(report.files_in(folder))}")
-    console.text(NOT_FOR_CARE)
+    console.end(folder, found.study.assumptions, found.study.warnings)
 
 
 def _slopes(found: Comparison) -> None:

@@ -13,7 +13,6 @@ import typer
 from pkmodel import console
 from pkmodel.cli.options import JsonFlag
 from pkmodel.cli.running import Progress, cores, out_path
-from pkmodel.console import NOT_FOR_CARE
 from pkmodel.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -99,7 +98,7 @@ def design(
 
 def _print(found: Design, folder: Path | None) -> None:
     """The answer, the shares about it, and what it rests on."""
-    from pkmodel import design_figure, report
+    from pkmodel import design_figure
     from pkmodel.specs.clause import COMBINED
     from pkmodel.wording import described
 
@@ -131,13 +130,7 @@ def _print(found: Design, folder: Path | None) -> None:
     console.text(f"n = {found.n:,} virtual patients, seed {request.scenario.spec.seed}.")
     for sentence in found.notes:
         console.text(f"Beware: {sentence}")
-    for sentence in found.study.assumptions:
-        console.text(f"Assumed or borrowed: {sentence}")
-    for sentence in found.study.warnings:
-        console.note(f"warning: {sentence}")
-    if folder is not None:
-        console.text(f"Files in {folder}: {', '.join(report.files_in(folder))}")
-    console.text(NOT_FOR_CARE)
+    console.end(folder, found.study.assumptions, found.study.warnings)
 
 
 def _print_map(found: Design) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from pkmodel import console
 from pkmodel.cli.options import JsonFlag
-from pkmodel.console import NOT_FOR_CARE
+from pkmodel.disclaimer import NOT_FOR_CARE
 
 HELP = "List effects with what they are stated for; `effects show NAME` prints one, and the models that it fits."
 effects = typer.Typer(invoke_without_command=True, rich_markup_mode=None, help=HELP)

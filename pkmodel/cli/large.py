@@ -13,7 +13,7 @@ import typer
 from pkmodel import console
 from pkmodel.cli import running
 from pkmodel.cli.options import JsonFlag
-from pkmodel.console import NOT_FOR_CARE
+from pkmodel.disclaimer import NOT_FOR_CARE
 from pkmodel.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -119,9 +119,9 @@ def replay(
 
 
 def _show(study: Study, folder: Path, *, as_json: bool) -> None:
-    from pkmodel import report
+    from pkmodel import run_files
 
     if as_json:
-        console.print_json(report.findings_json(study))
+        console.print_json(run_files.findings_json(study))
     else:
         console.study(study, folder)

@@ -24,7 +24,7 @@ from pkmodel.cli.options import (
     Weight,
     patient_of,
 )
-from pkmodel.console import NOT_FOR_CARE
+from pkmodel.disclaimer import NOT_FOR_CARE
 from pkmodel.errors import InputError, Problem, shown
 
 if TYPE_CHECKING:

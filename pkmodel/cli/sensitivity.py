@@ -12,7 +12,6 @@ import typer
 from pkmodel import console
 from pkmodel.cli.options import JsonFlag
 from pkmodel.cli.running import Progress, out_path
-from pkmodel.console import NOT_FOR_CARE
 
 
 class Method(StrEnum):
@@ -38,7 +37,7 @@ def sensitivity(
     as_json: JsonFlag = False,
 ) -> None:
     """Weigh covariates and random effects by what they do to a metric, or to the failure of a rule."""
-    from pkmodel import report, sensitivity_figure, sensitivity_files
+    from pkmodel import sensitivity_figure, sensitivity_files
     from pkmodel.specs.design import explored
 
     scenario, metric = explored(source, metric, rule, arm=arm, model=model, population=population)
@@ -76,11 +75,7 @@ def sensitivity(
         console.text(f"Note: {sentence}")
     model_spec = found.case.model
     console.text(f"Model {model_spec.id}: evidence {model_spec.evidence}. n = {found.n:,}, seed {scenario.spec.seed}.")
-    for sentence in found.study.assumptions:
-        console.text(f"Assumed or borrowed: {sentence}")
-    if folder is not None:
-        console.text(f"Files in {folder}: {', '.join(report.files_in(folder))}")
-    console.text(NOT_FOR_CARE)
+    console.end(folder, found.study.assumptions)
 
 
 def _share(value: float, low: float | None, high: float | None) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pkmodel import console
 from pkmodel.cli.files import whole
-from pkmodel.console import NOT_FOR_CARE
+from pkmodel.disclaimer import NOT_FOR_CARE
 from pkmodel.errors import InputError, Problem
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import typer
 from pkmodel import console
 from pkmodel.cli.files import whole
 from pkmodel.cli.options import JsonFlag
-from pkmodel.console import NOT_FOR_CARE
+from pkmodel.disclaimer import NOT_FOR_CARE
 from pkmodel.errors import InputError, Problem, shown
 
 

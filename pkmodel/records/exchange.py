@@ -18,6 +18,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from pkmodel import dosing, network, schedule
+from pkmodel.disclaimer import NOT_FOR_CARE
 from pkmodel.errors import InputError, Problem, unknown_name
 from pkmodel.population import Patient
 from pkmodel.specs.library import DrugMode, drug_fraction
@@ -160,7 +161,7 @@ def _head(protocol: ProtocolSpec, patient: Patient, model: ModelSpec | None) -> 
         lines.append("The course as planned: what a clinic would decide on the day is not in it")
     known = {item.name: getattr(patient, item.name) for item in fields(patient)}
     told = [f"{name} {value}" for name, value in known.items() if value is not None and value != _USUAL.get(name)]
-    lines += [f"Patient: {', '.join(told) or 'not described'}", "For research and teaching only. Not for patient care."]
+    lines += [f"Patient: {', '.join(told) or 'not described'}", NOT_FOR_CARE]
     # A citation is free text: nothing of it may end its comment.
     return [" ".join(line.split()) for line in lines]
 

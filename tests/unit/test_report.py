@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 import pkmodel as pk
-from pkmodel import report
+from pkmodel import report, run_files
 from pkmodel.specs.library import Scenario
 from pkmodel.specs.loading import find
 
@@ -82,14 +82,14 @@ def test_manifest(folder: Path) -> None:
     assert len(hashes) == 5
 
 
-def _fails(monkeypatch: pytest.MonkeyPatch, error: BaseException, where: str = "_write_manifest") -> None:
+def _fails(monkeypatch: pytest.MonkeyPatch, error: BaseException, where: str = "write_manifest") -> None:
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(report, where, fail)
+    monkeypatch.setattr(run_files, where, fail)
 
 
-@pytest.mark.parametrize("where", ["_write_tables", "_write_manifest"])
+@pytest.mark.parametrize("where", ["write_tables", "write_manifest"])
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt(), MemoryError()])
 def test_failing_run_leaves_nothing(
     scenario: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, where: str
