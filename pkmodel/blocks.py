@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 from pkmodel import block_state, joined, parquet, study
 from pkmodel.block_state import State
 from pkmodel.cases import Case
+from pkmodel.chunk import Chunk, no_sums, run_chunk
 from pkmodel.engine import AUTO, Numerics
 from pkmodel.outcome import CaseSums, Study
 from pkmodel.specs.library import Scenario
-from pkmodel.study import BLOCK, Chunk
+from pkmodel.study import BLOCK
 
 Floats = NDArray[np.float64]
 
@@ -123,8 +124,8 @@ def run(
             idle = blocks.setdefault(part.block, _Open()).idle
             sums = idle.pop() if idle else None
         if sums is None:
-            sums = [study.no_sums(case) for case in cases]
-        found = study.run_chunk(job.scenario, cases, sums, part.first, part.size, job.strict, job.numerics)
+            sums = [no_sums(case) for case in cases]
+        found = run_chunk(job.scenario, cases, sums, part.first, part.size, job.strict, job.numerics)
         with lock:
             idle.append(sums)
         return part, found
@@ -215,7 +216,7 @@ def assemble(job: Job, parts: Sequence[Path], folder: Path) -> Study:
     for name in TABLES:
         if (parts[0] / name).is_file():
             joined.join([part / name for part in parts], folder / name)
-    sums = [study.no_sums(case) for case in cases]
+    sums = [no_sums(case) for case in cases]
     n = job.scenario.spec.n
     compared = [{request: _room(n, folder) for request in case.compared} for case in cases]
     answers = [{asked: _room(n, folder) for asked in case.questions} for case in cases]

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from pkmodel import findings, groups, metrics, proportionality, side_by_side, study, tally
 from pkmodel.cases import Case, cases_of
+from pkmodel.chunk import CaseChunk, Chunk, MetricValues
 from pkmodel.outcome import Study
 from pkmodel.proportionality import First, Slope
 from pkmodel.side_by_side import Collected, Measure, Row, Side, Values, over_sessions
@@ -24,7 +25,6 @@ from pkmodel.specs import defaults
 from pkmodel.specs.comparison import Request
 from pkmodel.specs.covariance import factor
 from pkmodel.specs.model import ModelSpec
-from pkmodel.study import Chunk, MetricValues
 
 Floats = NDArray[np.float64]
 
@@ -162,7 +162,7 @@ def run(
     return Comparison(request, groups.together(studies, request), collected, first)
 
 
-def _collect(request: Request, case: Case, found: study.CaseChunk, into: Collected) -> None:
+def _collect(request: Request, case: Case, found: CaseChunk, into: Collected) -> None:
     """What the patients of a chunk have in one arm."""
     assert found.taken is not None
     given = found.taken.given > 0.0
@@ -196,7 +196,7 @@ def _collect(request: Request, case: Case, found: study.CaseChunk, into: Collect
             into.add(measure, found.taken.totals[name], unit, partly)
 
 
-def _first(case: Case, found: study.CaseChunk, into: First) -> None:
+def _first(case: Case, found: CaseChunk, into: First) -> None:
     """What the patients of a chunk get in their first session, and what comes of it."""
     assert found.taken is not None
     into.doses.append(found.taken.given[0])

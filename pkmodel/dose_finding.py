@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pkmodel import findings, study
+from pkmodel.chunk import Chunk
 from pkmodel.errors import InputError
 from pkmodel.findings import Finding, wilson
 from pkmodel.outcome import Study
@@ -321,7 +322,7 @@ def _own_values(request: Request, values: tuple[float, ...], jobs: int) -> tuple
     rules = scenario.spec.rules
     found: list[list[Floats]] = [[] for _ in rules]
 
-    def take(part: study.Chunk) -> None:
+    def take(part: Chunk) -> None:
         (case,) = part.cases
         by = {(item.request, item.span): item.values for item in case.metrics}
         for rule, into in zip(rules, found, strict=True):

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from pkmodel import ledger
 from pkmodel.cases import Case, condition
+from pkmodel.chunk import CaseChunk, Chunk, MetricValues
 from pkmodel.population import Population
 from pkmodel.specs import fields
-from pkmodel.study import BLOCK, CaseChunk, Chunk, MetricValues
+from pkmodel.study import BLOCK
 
 #: Text that repeats is stored once.
 LABEL = pa.dictionary(pa.int32(), pa.string())
