@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import pkmodel as pk
-from pkmodel import failing, population, profiles, report, study
+from pkmodel import chunk as chunk_of
+from pkmodel import failing, population, profiles, replicates, report, study
 from pkmodel.core import sketch
 from pkmodel.engine import AUTO
 from pkmodel.failing import Difference
@@ -121,9 +122,10 @@ def test_even_patients_have_intervals_of_replicates(tree: dict[str, Any]) -> Non
     done = study.run(loaded)
     rule, arm = "long", "nasal"
     lines = [item for item in done.profiles if (item.rule, item.arm) == (rule, arm)]
-    seed = study.replicates.seed_of(loaded)
+    seed = replicates.seed_of(loaded)
     people = population.sample_covariates(loaded.population, seed, 0, 2048).covariates
-    chunk = study.run_chunk(loaded, done.cases, [study.no_sums(case) for case in done.cases], 0, 2048, False, AUTO)
+    sums = [chunk_of.no_sums(case) for case in done.cases]
+    chunk = chunk_of.run_chunk(loaded, done.cases, sums, 0, 2048, False, AUTO)
     place = next(index for index, case in enumerate(done.cases) if case.arm.name == arm)
     asked = [item for item in chunk.cases[place].metrics if item.request.metric == "time_above"]
     (value,) = (item.values for item in asked if item.span.kind == "course")
