@@ -25,7 +25,7 @@ from pkmodel import (
 from pkmodel.cases import Case, own_times, unit_of
 from pkmodel.engine import Grid, Numerics
 from pkmodel.errors import InputError, Problem
-from pkmodel.exact_figures import course_figures
+from pkmodel.exact_figures import figures_for
 from pkmodel.ledger import Table
 from pkmodel.measurement import Assay
 from pkmodel.metrics import Request, Span
@@ -135,25 +135,14 @@ def _run_case(
     treated = treatment.treat(case.model, drawn, case.arm.protocol, case.fraction, numerics, seed=scenario.spec.seed)
     net, plan, course = treated.network, treated.plan, treated.course
     times, grid = own_times(case, plan)
-    wanted: dict[str, list[float]] = {}
-    for request in case.requests:
-        if request.levels:
-            wanted.setdefault(request.output, []).extend(request.levels)
-    spans = [span for several in case.requests.values() for span in several]
-    figures = course_figures(
+    figures = figures_for(
+        case.requests,
         net,
         plan,
-        thresholds=wanted,
-        moments=tuple(dict.fromkeys(request.moment for request in case.requests if request.moment is not None)),
-        between=any(span.kind == "between" for span in spans),
-        spans=spans,
+        course,
         last=case.last_window,
+        step=scenario.spec.observe.every.value,
         numerics=numerics,
-        effects=tuple(dict.fromkeys(item.output for item in case.requests if item.output in net.effects)),
-        course=course,
-        settling={request.output for request in case.requests if request.metric == "time_until_below"},
-        lowest={request.output for request in case.requests if request.metric == "lowest"},
-        interval=any(request.metric == "accumulation_ratio" for request in case.requests),
     )
     assay = None
     if scenario.spec.variability.residual:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pkmodel import exact, odes
-from pkmodel.core.kinds import Events
+from pkmodel.core.kinds import USUAL, Events, Look
 from pkmodel.errors import InputError, Problem, one_of, shown
 from pkmodel.exact import Grid, grid_of
 from pkmodel.system import System
@@ -168,7 +168,7 @@ def figures(
     observed: Ints,
     thresholds: Floats,
     numerics: Numerics = AUTO,
-    valleys: bool = False,
+    look: Look = USUAL,
 ) -> tuple[Floats, Floats, Floats]:
     """Figures of states over the intervals between boundaries, found inside the steps of the solution.
 
@@ -178,8 +178,8 @@ def figures(
         (m + 1, 1 or n) rising times in h. What arrives at a boundary belongs to the interval after it.
     observed, thresholds
         (k,) states, and (k, q, n) values of them.
-    valleys
-        look for the lowest level inside of steps too.
+    look
+        what to look for besides; a matter of the propagator, the ODE engine finds all of it.
 
     Returns
     -------
@@ -196,7 +196,7 @@ def figures(
             system, events, boundary, observed, thresholds, stats, above, first, numerics.method, numerics.tolerance
         )
     else:
-        exact.figures(system, events, boundary, observed, thresholds, stats, above, first, valleys=valleys)
+        exact.figures(system, events, boundary, observed, thresholds, stats, above, first, look=look)
     return stats, above, first
 
 
@@ -207,6 +207,7 @@ def settling_figures(
     observed: Ints,
     thresholds: Floats,
     numerics: Numerics = AUTO,
+    look: Look = USUAL,
 ) -> tuple[Floats, Floats, Floats, Floats]:
     """The figures of :func:`figures`, and when (h) states last cross thresholds in each interval, up or down.
 
@@ -227,7 +228,7 @@ def settling_figures(
             asked = (system, events, boundary, observed, thresholds, *filled[:3])
             odes.figures(*asked, numerics.method, numerics.tolerance, times, count)
         else:
-            exact.figures(system, events, boundary, observed, thresholds, *filled)
+            exact.figures(system, events, boundary, observed, thresholds, *filled, look=look)
         if count.max(initial=0) <= room:
             break
         room = int(count.max())

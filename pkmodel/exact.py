@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel.core.kinds import Events
+from pkmodel.core.kinds import USUAL, Events, Look
 from pkmodel.system import System
 
 Floats = NDArray[np.float64]
@@ -109,7 +109,7 @@ def figures(
     first_crossing: Floats,
     crossings: Floats | None = None,
     n_crossings: Ints | None = None,
-    valleys: bool = False,
+    look: Look = USUAL,
 ) -> None:
     """Fill the arrays of :func:`pkmodel.core.crossing.scan`; without ``crossings`` their times are not kept."""
     from pkmodel.core import crossing
@@ -120,7 +120,7 @@ def figures(
         times = np.empty((size, outputs, limits, 0)) if crossings is None else crossings
         count = np.zeros((size, outputs, limits), dtype=np.int64) if n_crossings is None else n_crossings
         filled = (stats, time_above, first_crossing)
-        crossing.scan(system.rates, initial, events, boundary, observed, thresholds, *filled, times, count, valleys)
+        crossing.scan(system.rates, initial, events, boundary, observed, thresholds, *filled, times, count, look)
         return
     for who, own in _of_like_times(events):
         own_stats = np.empty((who.size, *stats.shape[1:]))
@@ -128,7 +128,7 @@ def figures(
         edges = boundary if boundary.shape[1] == 1 else boundary[:, who]
         alone = (system.rates[who], initial[who], own, edges, observed, thresholds[..., who], own_stats, above, first)
         none = np.empty((who.size, outputs, limits, 0)), np.zeros((who.size, outputs, limits), dtype=np.int64)
-        crossing.scan(*alone, *none, valleys)
+        crossing.scan(*alone, *none, look)
         stats[who], time_above[who], first_crossing[who] = own_stats, above, first
 
 

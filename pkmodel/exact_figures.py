@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
@@ -10,16 +11,60 @@ from numpy.typing import NDArray
 
 from pkmodel import effect_figures, engine, metrics
 from pkmodel.core import kinds
-from pkmodel.core.kinds import Events
+from pkmodel.core.kinds import Events, Look
 from pkmodel.engine import AUTO, Numerics
-from pkmodel.metrics import Boundaries, Figures, Span
+from pkmodel.metrics import Boundaries, Figures, Request, Span
 from pkmodel.network import Network
 from pkmodel.occasions import Course
 from pkmodel.schedule import Schedule
+from pkmodel.specs.metric import OF_AREAS
 from pkmodel.specs.window import Moment
 from pkmodel.system import System
 
 Floats = NDArray[np.float64]
+
+
+def figures_for(
+    requests: Mapping[Request, Sequence[Span]],
+    net: Network,
+    plan: Schedule,
+    course: Course | None,
+    *,
+    last: float,
+    step: float,
+    numerics: Numerics = AUTO,
+) -> dict[str, Figures]:
+    """Exact figures, by the name of the output or effect, with all that requests of metrics need and no more.
+
+    ``last`` is how long the window of the last session is (h), ``step`` that of :func:`course_figures`.
+    """
+    asked = [request for request in requests if request.output]
+    thresholds: dict[str, list[float]] = {}
+    for request in asked:
+        if request.levels:
+            thresholds.setdefault(request.output, []).extend(request.levels)
+    spans = [span for several in requests.values() for span in several]
+
+    def outputs_of(metric: str) -> set[str]:
+        return {request.output for request in asked if request.metric == metric}
+
+    return course_figures(
+        net,
+        plan,
+        thresholds=thresholds,
+        moments=tuple(dict.fromkeys(request.moment for request in asked if request.moment is not None)),
+        between=any(span.kind == "between" for span in spans),
+        spans=spans,
+        last=last,
+        numerics=numerics,
+        effects=tuple(dict.fromkeys(request.output for request in asked if request.output in net.effects)),
+        course=course,
+        settling=outputs_of("time_until_below"),
+        lowest=outputs_of("lowest"),
+        interval=any(request.metric == "accumulation_ratio" for request in asked),
+        areas=any(request.metric in OF_AREAS for request in asked),
+        step=step,
+    )
 
 
 def course_figures(
@@ -37,13 +82,16 @@ def course_figures(
     settling: Collection[str] = (),
     lowest: Collection[str] = (),
     interval: bool = False,
+    areas: bool = True,
+    step: float = 1.0,
 ) -> dict[str, Figures]:
     """Exact figures of every output, and of these effects, over the intervals of a course, by name.
 
     ``thresholds`` are levels in the unit of the output or effect they belong to. Each effect must follow one state.
     ``course`` is that of patients whose parameters differ between occasions. ``settling`` names the outputs and effects
     whose last crossings are wanted too (``time_until_below``), ``lowest`` those whose lowest values are; ``interval``
-    cuts at the end of every dosing interval (``accumulation_ratio``).
+    cuts at the end of every dosing interval (``accumulation_ratio``). Without ``areas`` there are none. ``step`` (h) is
+    one that many times of the course are whole multiples of, if there is one: a matter of speed.
     """
     bounds = metrics.boundaries(plan, moments=moments, between=between, spans=spans, interval=interval, last=last)
     found = _figures(
@@ -59,6 +107,8 @@ def course_figures(
         course,
         settling,
         lowest,
+        areas,
+        step,
     )
     if not interval:
         return found
@@ -101,6 +151,8 @@ def _figures(
     course: Course | None,
     settling: Collection[str],
     lowest: Collection[str],
+    areas: bool = True,
+    step: float = 1.0,
 ) -> dict[str, Figures]:
     followed = {name: effect_figures.follow(net, name) for name in effects}
     wanted = {name: tuple(dict.fromkeys(thresholds.get(name, ()))) for name in (*net.output_names, *followed)}
@@ -120,14 +172,17 @@ def _figures(
         return observed, limits
 
     latest: Floats | None = None
-    valleys = bool(lowest)
+    # Of the doubles and halves of the step the one next below an hour.
+    look = Look(valleys=bool(lowest), areas=areas, unit=math.frexp(step)[0])
     if course is None and settling:
-        stats, above, first, latest = engine.settling_figures(system, events, bounds.time, *observe(net), numerics)
+        stats, above, first, latest = engine.settling_figures(
+            system, events, bounds.time, *observe(net), numerics, look
+        )
     elif course is None:
-        stats, above, first = engine.figures(system, events, bounds.time, *observe(net), numerics, valleys)
+        stats, above, first = engine.figures(system, events, bounds.time, *observe(net), numerics, look)
     else:
         effect_figures.refuse_changing(course, effects)
-        stats, above, first, scales, latest = course.figures(bounds, observe, bool(settling), valleys)
+        stats, above, first, scales, latest = course.figures(bounds, observe, bool(settling), look)
 
     def settled(name: str, index: int) -> Floats | None:
         if latest is None or name not in settling:
@@ -148,7 +203,7 @@ def _figures(
             end=figure(kinds.END) * scale,
             peak=figure(kinds.PEAK) * scale,
             time_of_peak=figure(kinds.TIME_OF_PEAK),
-            area=figure(kinds.AREA) * scale,
+            area=figure(kinds.AREA) * scale if areas else None,
             thresholds=wanted[name],
             time_above=above[:, :, index].transpose(2, 1, 0),
             first_crossing=first[:, :, index].transpose(2, 1, 0),
@@ -160,5 +215,5 @@ def _figures(
         over, since = (part[:, :, index, : len(wanted[name])].transpose(2, 1, 0) for part in (above, first))
         seen = stats[:, :, index].transpose(2, 1, 0)
         own = effect.figures(bounds, starts, seen, over, since, wanted[name], moments, name in lowest)
-        found[name] = replace(own, last_crossing=settled(name, index))
+        found[name] = replace(own, last_crossing=settled(name, index), area=own.area if areas else None)
     return found

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from pkmodel import engine, network
 from pkmodel import population as people
-from pkmodel.core.kinds import JUMP, N_STATS, RATE_OFF, RATE_ON, Events
+from pkmodel.core.kinds import JUMP, N_STATS, RATE_OFF, RATE_ON, USUAL, Events, Look
 from pkmodel.engine import AUTO, Numerics
 from pkmodel.metrics import Boundaries
 from pkmodel.network import Network
@@ -157,7 +157,7 @@ class Course:
         bounds: Boundaries,
         observe: Callable[[Network], tuple[NDArray[np.int64], Floats]],
         settling: bool = False,
-        valleys: bool = False,
+        look: Look = USUAL,
     ) -> tuple[Floats, Floats, Floats, Floats, Floats | None]:
         """Figures of states over the intervals of a course, and the scale that turns amounts of outputs into levels.
 
@@ -170,8 +170,8 @@ class Course:
             amounts (k, q, n) at which their thresholds stand.
         settling
             asks for the last crossings too.
-        valleys
-            asks for the lowest levels inside of steps too.
+        look
+            says what to look for besides.
 
         Returns
         -------
@@ -189,7 +189,7 @@ class Course:
             net = occasion.network
             asked = (occasion.system, occasion.events, edges, *observe(net), self.numerics)
             # With thresholds, without which nothing settles, the lowest levels are found anyway.
-            part = engine.settling_figures(*asked) if settling else engine.figures(*asked, valleys)
+            part = (engine.settling_figures if settling else engine.figures)(*asked, look)
             for whole, piece in zip((stats, above, first, latest), part, strict=False):
                 whole[:, own][mine.T] = piece[mine.T]
             scale[:, own] = np.where(mine, net.output_scale[:, None, :], scale[:, own])

@@ -29,7 +29,7 @@ from pkmodel import findings, metrics, population, taking, tally, treatment
 from pkmodel.cases import Case, cases_of
 from pkmodel.engine import AUTO
 from pkmodel.errors import InputError, Problem
-from pkmodel.exact_figures import course_figures
+from pkmodel.exact_figures import figures_for
 from pkmodel.findings import Wanted
 from pkmodel.metrics import Request, Span
 from pkmodel.outcome import CaseSums, Study
@@ -260,25 +260,9 @@ def _values(scenario: Scenario, case: Case, people: Population, requests: Wanted
     """The one metric of every patient (n,) in the worst span, or 1 where the rule is broken and 0 where it is kept."""
     seed, protocol = scenario.spec.seed, case.arm.protocol
     treated = treatment.treat(case.model, people, protocol, case.fraction, AUTO, seed=seed, sprays=False)
-    spans = [span for several in requests.values() for span in several]
     looks = [request for request in requests if request.output]
-    levels: dict[str, list[float]] = {}
-    for request in looks:
-        levels.setdefault(request.output, []).extend(request.levels)
-    figures = course_figures(
-        treated.network,
-        treated.plan,
-        thresholds=levels,
-        moments=tuple(dict.fromkeys(request.moment for request in looks if request.moment is not None)),
-        between=any(span.kind == "between" for span in spans),
-        spans=spans,
-        last=case.last_window,
-        effects=tuple(name for name in levels if name in treated.network.effects),
-        course=treated.course,
-        settling={request.output for request in looks if request.metric == "time_until_below"},
-        lowest={request.output for request in looks if request.metric == "lowest"},
-        interval=any(request.metric == "accumulation_ratio" for request in looks),
-    )
+    step = scenario.spec.observe.every.value
+    figures = figures_for(requests, treated.network, treated.plan, treated.course, last=case.last_window, step=step)
     values = {
         (request, span): metrics.evaluate(figures[request.output], span, request)
         for request in looks

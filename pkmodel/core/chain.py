@@ -106,6 +106,14 @@ def chain_for(size: int, entries: int) -> Chain:
     )
 
 
+def queue_of(rates: np.ndarray, unit: float = 1.0) -> np.ndarray:
+    """The order in which patients are best grouped: those of like base steps, which are halvings of ``unit`` (h),
+    together. A matter of speed only.
+    """
+    norm = np.abs(rates).sum(axis=1).max(axis=1) * unit
+    return np.argsort(np.frexp(norm)[1], kind="stable")
+
+
 @piece
 def begin(structure, rates, patients, unit, chain):
     """Set up the systems of the eight ``patients``: base step, and the first link of the chain."""

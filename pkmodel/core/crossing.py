@@ -12,18 +12,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from pkmodel.core.chain import DEGREE, begin, chain_for
+from pkmodel.core.chain import DEGREE, begin, chain_for, queue_of
 from pkmodel.core.course import course_for, lay_out_edges
 from pkmodel.core.doses import bare_events, group_for, muster, take_alone, take_together
 from pkmodel.core.intervals import Found, Notes, arrived, close, open_next
 from pkmodel.core.jit import kernel
-from pkmodel.core.kinds import AREA, END, LEAST, N_STATS, PEAK, START, TIME_OF_PEAK, Events
+from pkmodel.core.kinds import AREA, END, LEAST, N_STATS, PEAK, START, TIME_OF_PEAK, USUAL, Events, Look
 from pkmodel.core.lanes import WIDTH, aligned, bare, bits, load, pointer
 from pkmodel.core.pending import places_of, room_for, settle
 from pkmodel.core.structure import structure_of
 from pkmodel.core.walk import walk
 
-__all__ = ["AREA", "END", "LEAST", "N_STATS", "PEAK", "START", "TIME_OF_PEAK", "queue_of", "scan"]
+__all__ = ["AREA", "END", "LEAST", "N_STATS", "PEAK", "START", "TIME_OF_PEAK", "scan"]
 
 
 @kernel
@@ -34,6 +34,7 @@ def _scan(
     course,
     notes,
     queue,
+    unit,
     rates,
     initial,
     events,
@@ -68,7 +69,7 @@ def _scan(
             room,
         )
         muster(structure, chain, group, initial, queue, first, n)
-        begin(structure, rates, group.patients, 1.0, chain)
+        begin(structure, rates, group.patients, unit, chain)
         last = 0
         for lane in range(chain.lanes):
             patient = group.patients[lane]
@@ -117,12 +118,6 @@ def _scan(
                         open_next(structure, chain, notes, lane, course.first[place], course.when[place])
 
 
-def queue_of(rates: np.ndarray) -> np.ndarray:
-    """The order in which patients are best grouped: those of like base steps together. A matter of speed only."""
-    norm = np.abs(rates).sum(axis=1).max(axis=1)
-    return np.argsort(np.frexp(norm)[1], kind="stable")
-
-
 def scan(
     rates: np.ndarray,
     initial: np.ndarray,
@@ -135,7 +130,7 @@ def scan(
     first_crossing: np.ndarray,
     crossings: np.ndarray,
     n_crossings: np.ndarray,
-    valleys: bool = False,
+    look: Look = USUAL,
 ) -> None:
     """Figures of every output over the intervals between boundaries.
 
@@ -151,17 +146,18 @@ def scan(
         (k, q, n) amounts in mg; a level counts as above when it is greater.
     stats
         (n, m, k, N_STATS) filled with amounts (mg), times (h) and areas (mg h). LEAST is the lowest level at the ends
-        of steps, and the lowest of all where there are thresholds or ``valleys`` are asked for.
+        of steps, and the lowest of all where there are thresholds or valleys are looked for; AREA is 0 where it is not.
     time_above, first_crossing
         (n, m, k, q) h; ``first_crossing`` is a time, infinite where the threshold is never exceeded.
     crossings, n_crossings
         (n, k, q, c) and (n, k, q): times of the continuous crossings over the whole run, both directions, as many as
         there is room for, in no order; c may be 0.
-    valleys
-        look for the lowest level inside of steps too.
+    look
+        what to look for besides.
     """
     flows = (rates != 0.0).any(axis=0)
-    structure = structure_of(flows, output_compartment, events.port_compartment, rates.shape[0])
+    integrand = output_compartment if look.areas else output_compartment[:0]
+    structure = structure_of(flows, integrand, events.port_compartment, rates.shape[0])
     outputs, limits = thresholds.shape[:2]
     size = structure.size
     stops = events.time.shape[0] + boundary.shape[0]
@@ -191,7 +187,8 @@ def scan(
         pending=np.zeros(places_of(outputs, limits), dtype=np.int64),
         outputs=outputs,
         limits=limits,
-        valleys=int(valleys or limits > 0),
+        valleys=int(look.valleys or limits > 0),
+        areas=int(look.areas),
     )
     n_crossings[:] = 0
     _scan(
@@ -200,7 +197,8 @@ def scan(
         group_for(structure.states, structure.ports),
         course_for(1 if shared else WIDTH, stops),
         notes,
-        queue_of(rates),
+        queue_of(rates, look.unit),
+        look.unit,
         np.ascontiguousarray(rates),
         np.ascontiguousarray(initial),
         events,

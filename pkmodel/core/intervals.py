@@ -17,9 +17,10 @@ class Notes(NamedTuple):
     ``limit``, ``above``, ``passed`` and ``crossed`` (outputs, limits) are thresholds, hours above in steps that neither
     turn nor cross and in those that do, and the time of the first crossing; ``peak``, ``when``, ``least``, ``first``
     (outputs,) the peak, its time, the lowest level (with ``valleys`` those inside of steps are looked for), the level
-    at the start. ``compartment`` (outputs,) are the states. ``held`` and ``pending`` are what is to be found inside of
-    steps yet (:mod:`pkmodel.core.pending`). Per patient: ``interval`` the number of the interval (-1 before the first),
-    ``opened`` its start (h), ``position``, ``whole`` and ``level`` where the patient stands in a gap.
+    at the start; with ``areas`` the state has running integrals. ``compartment`` (outputs,) are the states. ``held``
+    and ``pending`` are what is to be found inside of steps yet (:mod:`pkmodel.core.pending`). Per patient: ``interval``
+    the number of the interval (-1 before the first), ``opened`` its start (h), ``position``, ``whole`` and ``level``
+    where the patient stands in a gap.
     """
 
     limit: np.ndarray
@@ -47,6 +48,7 @@ class Notes(NamedTuple):
     outputs: int
     limits: int
     valleys: int
+    areas: int
 
 
 class Found(NamedTuple):
@@ -76,7 +78,10 @@ def close(structure, chain, notes, found, lane):
         found.stats[row * N_STATS + PEAK] = notes.peak[k * WIDTH + lane]
         found.stats[row * N_STATS + TIME_OF_PEAK] = notes.when[k * WIDTH + lane]
         found.stats[row * N_STATS + LEAST] = notes.least[k * WIDTH + lane]
-        found.stats[row * N_STATS + AREA] = chain.state[(structure.states + k) * WIDTH + lane]
+        area = 0.0
+        if notes.areas:
+            area = chain.state[(structure.states + k) * WIDTH + lane]
+        found.stats[row * N_STATS + AREA] = area
         for q in range(notes.limits):
             place = (k * notes.limits + q) * WIDTH + lane
             found.time_above[row * notes.limits + q] = notes.above[place] + notes.passed[place]
@@ -89,7 +94,8 @@ def open_next(structure, chain, notes, lane, interval, time):
     notes.interval[lane] = interval
     notes.opened[lane] = time
     for k in range(notes.outputs):
-        chain.state[(structure.states + k) * WIDTH + lane] = 0.0
+        if notes.areas:
+            chain.state[(structure.states + k) * WIDTH + lane] = 0.0
         for q in range(notes.limits):
             notes.above[(k * notes.limits + q) * WIDTH + lane] = 0.0
             notes.passed[(k * notes.limits + q) * WIDTH + lane] = 0.0

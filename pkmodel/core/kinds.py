@@ -21,6 +21,23 @@ START, END, PEAK, TIME_OF_PEAK, AREA, LEAST = 0, 1, 2, 3, 4, 5
 N_STATS = 6
 
 
+class Look(NamedTuple):
+    """What a scan looks for besides peaks, and the steps in which it does.
+
+    With ``valleys`` the lowest levels inside of steps are found; without ``areas`` AREA is 0, which saves the running
+    integrals. Steps are halvings of ``unit`` (h): where times of a course are whole parts of it, none of them needs a
+    rest of a step. That is a matter of speed, and of the last digits.
+    """
+
+    valleys: bool = False
+    areas: bool = True
+    unit: float = 1.0
+
+
+#: What a scan looks for where nothing is said of it.
+USUAL = Look()
+
+
 class Events(NamedTuple):
     """The dosing events of ``n`` patients, everything about them decided.
 

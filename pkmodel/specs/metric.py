@@ -46,6 +46,8 @@ WITH_MOMENT = ("level_at", "level_at_discharge")
 OF_A_RULE = (*WITH_THRESHOLD, *WITH_MOMENT)
 #: Metrics that belong to a session and have no meaning over a course or between sessions.
 OF_SESSION = ("trough", *WITH_MOMENT, "fluctuation", "accumulation_ratio")
+#: Metrics that are made of areas.
+OF_AREAS = ("auc", "average", "fluctuation", "accumulation_ratio")
 #: Kinds of metrics that are not counted in the unit of their output.
 UNITLESS = ("time", "number")
 

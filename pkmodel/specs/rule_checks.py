@@ -15,7 +15,7 @@ from pkmodel.errors import InputError, Problem
 from pkmodel.specs.asked import Asked
 from pkmodel.specs.clause import Clause
 from pkmodel.specs.expressions import described
-from pkmodel.specs.metric import METRICS, OF_A_RULE, UNITLESS
+from pkmodel.specs.metric import METRICS, OF_A_RULE, OF_AREAS, UNITLESS
 from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.scenario import Compare
 from pkmodel.units import Quantity
@@ -27,8 +27,6 @@ _FALLING = {
     "first_crossing": "lowest, level_at or time_below",
     "time_until_below": "lowest, level_at or time_below",
 }
-#: What is made of areas, which do not carry over a curve.
-_OF_AREAS = ("auc", "average", "fluctuation", "accumulation_ratio")
 
 
 def falls(model: ModelSpec, name: str) -> bool:
@@ -57,7 +55,7 @@ def refusal(model: ModelSpec, name: str, metric: str) -> Problem | None:
         return Problem(found, expected, path="output")
     if effect.link is None:
         return None
-    if metric in _OF_AREAS:
+    if metric in OF_AREAS:  # which do not carry over a curve
         expected = f"{metric} of an output, of a turnover or of an effect site alone"
         what = "area" if metric == "auc" else what
         return Problem(f"the {what} of {name}, which is no area of a level", expected, path="metric")

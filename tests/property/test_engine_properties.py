@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from pkmodel.core import crossing
+from pkmodel.core.kinds import Look
 from pkmodel.core.levels import levels as kernel
 from pkmodel.core.structure import structure_of
 from pkmodel.engine import grid_of
@@ -139,7 +140,7 @@ def block_scan(
         found.first_crossing,
         found.crossings,
         found.n_crossings,
-        valleys,
+        Look(valleys=valleys),
     )
     return found
 
