@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from pkmodel.core import crossing
-from pkmodel.core.kinds import Look
+from pkmodel.core.kinds import USUAL, Look
 from pkmodel.core.levels import levels as kernel
 from pkmodel.core.structure import structure_of
 from pkmodel.engine import grid_of
@@ -117,7 +117,7 @@ def block_scan(
     outputs: Sequence[int],
     thresholds: Sequence[float] = (),
     *,
-    valleys: bool = False,
+    look: Look = USUAL,
 ) -> Scanned:
     """Scan a block; every output of every patient has the same thresholds."""
     size, intervals, count, limits = len(patients), len(boundary) - 1, len(outputs), len(thresholds)
@@ -140,7 +140,7 @@ def block_scan(
         found.first_crossing,
         found.crossings,
         found.n_crossings,
-        Look(valleys=valleys),
+        look,
     )
     return found
 
@@ -483,6 +483,27 @@ def test_areas_and_ends_are_exact(data: st.DataObject, rates: Floats, width: flo
         assert (errors(found[interval, :, crossing.AREA], areas[interval + 1], top * span) <= allowed).all()
 
 
+@examples(40)
+@given(data=st.data(), rates=networks(), width=st.floats(0.5, 150.0), unit=st.floats(1 / 64, 4.0), areas=st.booleans())
+def test_the_steps_of_a_scan_change_no_figure(
+    data: st.DataObject, rates: Floats, width: float, unit: float, areas: bool
+) -> None:
+    """Steps of any length, with running integrals beside the levels or without: the same but for roundings."""
+    doses = data.draw(courses(len(rates)))
+    edges = [first(doses), first(doses) + width]
+    assume(edges[1] not in stops(doses))
+    usual = block_scan(rates[None], [doses], edges, range(len(rates))).stats[0, 0]
+    other = block_scan(rates[None], [doses], edges, range(len(rates)), look=Look(unit=unit, areas=areas)).stats[0, 0]
+    largest = usual[:, crossing.PEAK].max()
+    allowed = 2.0 * slack(rates, width) * np.maximum(usual[:, crossing.PEAK], 1e-9 * largest)  # both have their error
+    for which in (crossing.START, crossing.END, crossing.PEAK):
+        assert (np.abs(other[:, which] - usual[:, which]) <= allowed).all()
+    if areas:
+        assert (np.abs(other[:, crossing.AREA] - usual[:, crossing.AREA]) <= allowed * width).all()
+    else:
+        assert (other[:, crossing.AREA] == 0.0).all()
+
+
 @examples(60)
 @given(data=st.data(), rates=networks(), width=st.floats(0.5, 150.0))
 def test_no_level_is_above_the_peak_or_below_the_least(data: st.DataObject, rates: Floats, width: float) -> None:
@@ -491,7 +512,7 @@ def test_no_level_is_above_the_peak_or_below_the_least(data: st.DataObject, rate
     low = data.draw(st.one_of(st.just(first(doses)), st.floats(0.0, 24.0)))
     edges = [low, low + width]
     assume(edges[1] not in stops(doses))
-    found = block_scan(rates[None], [doses], edges, range(len(rates)), valleys=True).stats[0, 0]
+    found = block_scan(rates[None], [doses], edges, range(len(rates)), look=Look(valleys=True)).stats[0, 0]
     assert (found[:, crossing.LEAST] <= np.minimum(found[:, crossing.START], found[:, crossing.END])).all()
     peak, when = found[:, crossing.PEAK], found[:, crossing.TIME_OF_PEAK]
     # The time of a peak at the end of a step is a sum of three: one rounding beyond the edge is allowed.
