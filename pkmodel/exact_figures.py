@@ -172,8 +172,8 @@ def _figures(
         return observed, limits
 
     latest: Floats | None = None
-    # Of the doubles and halves of the step the one next below an hour.
-    look = Look(valleys=bool(lowest), areas=areas, unit=math.frexp(step)[0])
+    # Of the doubles and halves of the step the one from an hour to two.
+    look = Look(valleys=bool(lowest), areas=areas, unit=2.0 * math.frexp(step)[0])
     if course is None and settling:
         stats, above, first, latest = engine.settling_figures(
             system, events, bounds.time, *observe(net), numerics, look

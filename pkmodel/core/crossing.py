@@ -146,7 +146,8 @@ def scan(
         (k, q, n) amounts in mg; a level counts as above when it is greater.
     stats
         (n, m, k, N_STATS) filled with amounts (mg), times (h) and areas (mg h). LEAST is the lowest level at the ends
-        of steps, and the lowest of all where there are thresholds or valleys are looked for; AREA is 0 where it is not.
+        of steps, and the lowest of all where there are thresholds or valleys are looked for. AREA is 0 where areas are
+        not.
     time_above, first_crossing
         (n, m, k, q) h; ``first_crossing`` is a time, infinite where the threshold is never exceeded.
     crossings, n_crossings

@@ -17,7 +17,9 @@ from pkmodel.metrics import Figures, Request, Span
 from pkmodel.network import Network
 from pkmodel.population import Population
 from pkmodel.schedule import Schedule
+from pkmodel.specs.metric import METRICS, OF_AREAS, WITH_MOMENT, WITH_THRESHOLD
 from pkmodel.specs.rule import Rule
+from pkmodel.specs.window import Moment
 
 STEP = 1 / 3600
 #: Hours of a count of grid points may be wrong by a step at each crossing, and a course here has at most eight.
@@ -55,6 +57,36 @@ def dense(course: tuple[Network, Schedule]) -> tuple[np.ndarray, np.ndarray]:
 def _figures(course: tuple[Network, Schedule], *levels: float) -> Figures:
     net, plan = course
     return exact_figures.course_figures(net, plan, thresholds={"ketamine": levels})["ketamine"]
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_what_one_metric_needs_is_looked_for_and_no_areas_besides(
+    metric: str, course: tuple[Network, Schedule]
+) -> None:
+    """The same as from figures with everything, to the 1e-11 that the engine keeps to, in other steps."""
+    net, plan = course
+    moment = Moment(1.5, "start", "1.5 h after start")
+    request = Request(
+        metric,
+        "ketamine",
+        threshold=100.0 if metric in WITH_THRESHOLD else None,
+        up_to=150.0 if metric == "time_between" else None,
+        moment=moment if metric in WITH_MOMENT else None,
+    )
+    span = Span("session", 2)
+    alone = exact_figures.figures_for({request: [span]}, net, plan, None, last=24.0, step=1 / 12)["ketamine"]
+    whole = exact_figures.course_figures(
+        net,
+        plan,
+        thresholds={"ketamine": request.levels},
+        moments=[moment],
+        settling=["ketamine"],
+        lowest=["ketamine"],
+        interval=True,
+    )["ketamine"]
+    assert (alone.area is not None) == (metric in OF_AREAS)
+    expected = metrics.evaluate(whole, span, request)
+    assert metrics.evaluate(alone, span, request) == pytest.approx(expected, rel=1e-11)
 
 
 @settings(max_examples=25, deadline=None)
