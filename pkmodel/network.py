@@ -92,6 +92,10 @@ class Network:
     def _evaluated(
         self, expression: Expression, path: str, device: int, beside: Mapping[str, Floats] | None = None
     ) -> Floats:
+        found = np.empty(self.size)
+        if beside is None and self.values.keys() >= expression.names and not self.model.changes(expression):
+            found[:] = expression.evaluate(self.values)
+            return found
         values: dict[str, Floats] = {**self.values, "device": np.full(self.size, float(device)), **(beside or {})}
         if self.model.changes(expression):
             values |= dict.fromkeys((TIME, *self.output_names), np.zeros(self.size))
@@ -105,7 +109,8 @@ class Network:
         missing = sorted(needed - set(values))
         if missing:
             raise InputError(Problem("nothing", f"{missing[0]}, which {path} depends on", missing[0], "patient"))
-        return np.broadcast_to(expression.evaluate(values), (self.size,)).astype(np.float64)
+        found[:] = expression.evaluate(values)
+        return found
 
     def _refused(self, result: Floats, bad: NDArray[np.bool_], expected: str, path: str) -> InputError:
         index = int(np.argmax(bad))

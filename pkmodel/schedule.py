@@ -109,7 +109,7 @@ class EventList:
         It stops at ``until`` (n,) h where that is earlier.
         """
         over = np.asarray(duration, dtype=np.float64)
-        rate = np.broadcast_to(np.divide(amount, over, out=np.zeros(np.shape(amount)), where=over > 0), (self.size,))
+        rate = np.divide(amount, over, out=np.zeros(self.size), where=over > 0)
         end = np.asarray(time) + over
         self.add(time, RATE_ON, compartment, rate)
         self.add(end if until is None else np.minimum(end, until), RATE_OFF, compartment, rate)
@@ -140,10 +140,12 @@ class EventList:
         if kind in (RATE_ON, RATE_OFF):
             target = self._ports.setdefault(compartment, len(self._ports))
         self._alike = self._alike and np.ndim(time) == 0
+        own = np.empty(self.size)
+        own[:] = value
         self._time.append(np.atleast_1d(np.asarray(time, dtype=np.float64)))
         self._kind.append(kind)
         self._target.append(target)
-        self._value.append(np.broadcast_to(value, (self.size,)).astype(np.float64))
+        self._value.append(own)
 
     def events(self) -> Events:
         """The arrays for a kernel. Times are one column where every patient shares them."""
@@ -156,7 +158,7 @@ class EventList:
         times = self._time if alike else self._own_times(value)
         shared = all(time.size == 1 or np.ptp(time) == 0.0 for time in times)
         width = 1 if shared else self.size
-        time = np.stack([np.broadcast_to(time[:1] if shared else time, (width,)) for time in times])
+        time = np.stack([time[:1] if shared else np.broadcast_to(time, (width,)) for time in times])
         return Events(
             time=np.ascontiguousarray(time),
             order=np.ascontiguousarray(np.argsort(time, axis=0, kind="stable")).astype(np.int64),

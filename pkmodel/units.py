@@ -193,6 +193,11 @@ def parse(text: object, *, allow_plain: bool = False) -> Quantity:
         if not allow_plain:
             raise InputError(Problem(found=f"{text} without a unit", expected="a quantity with a unit"))
         return Quantity(float(text), parse_unit(""), repr(text))
+    return _of_text(text, allow_plain)
+
+
+@lru_cache(maxsize=4096)
+def _of_text(text: str, allow_plain: bool) -> Quantity:
     match = _NUMBER.fullmatch(text) if len(text) <= 80 else None
     if match is None:
         raise InputError(Problem(found=shown(text), expected="a number followed by a unit"))

@@ -28,7 +28,7 @@ import numpy as np
 from pkmodel.core.jit import merged, piece
 from pkmodel.core.lanes import (
     WIDTH,
-    aligned,
+    aligned_together,
     bit_set,
     bits,
     choose,
@@ -87,22 +87,18 @@ class Chain(NamedTuple):
 
 def chain_for(size: int, entries: int) -> Chain:
     """Memory for systems of ``size`` states with ``entries`` entries of the exponential."""
+    square, less_one, matrix, series, state, term, moved, base, portion, scale = aligned_together(
+        (MAX_LEVELS, entries, WIDTH),
+        (MAX_LEVELS, size, WIDTH),
+        (entries, WIDTH),
+        (2, entries, WIDTH),
+        *[(size, WIDTH)] * 3,
+        *[(1, WIDTH)] * 3,
+    )
+    shift, whole = np.zeros((2, WIDTH), dtype=np.int64)
+    deepest, built = np.zeros((2, 1), dtype=np.int64)
     return Chain(
-        square=aligned(MAX_LEVELS, entries, WIDTH),
-        less_one=aligned(MAX_LEVELS, size, WIDTH),
-        matrix=aligned(entries, WIDTH),
-        series=aligned(2, entries, WIDTH),
-        state=aligned(size, WIDTH),
-        term=aligned(size, WIDTH),
-        moved=aligned(size, WIDTH),
-        base=aligned(1, WIDTH),
-        portion=aligned(1, WIDTH),
-        scale=aligned(1, WIDTH),
-        shift=np.zeros(WIDTH, dtype=np.int64),
-        whole=np.zeros(WIDTH, dtype=np.int64),
-        deepest=np.zeros(1, dtype=np.int64),
-        built=np.zeros(1, dtype=np.int64),
-        lanes=WIDTH,
+        square, less_one, matrix, series, state, term, moved, base, portion, scale, shift, whole, deepest, built, WIDTH
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from pkmodel.core.jit import merged, piece
 from pkmodel.core.kinds import JUMP, RATE_ON, RESET
-from pkmodel.core.lanes import WIDTH, aligned, choose, load, load_at, pointer, splat, store
+from pkmodel.core.lanes import WIDTH, aligned_together, choose, load, load_at, pointer, splat, store
 
 
 class Given(NamedTuple):
@@ -70,7 +70,7 @@ class Group(NamedTuple):
 
 def group_for(states: int, ports: int) -> Group:
     """Memory for a group."""
-    return Group(np.zeros(WIDTH + 1, dtype=np.int64), aligned(states, WIDTH), aligned(ports, WIDTH), aligned(1, WIDTH))
+    return Group(np.zeros(WIDTH + 1, dtype=np.int64), *aligned_together((states, WIDTH), (ports, WIDTH), (1, WIDTH)))
 
 
 @piece

@@ -322,7 +322,7 @@ def aligned_together(*shapes: tuple[int, ...]) -> list[np.ndarray]:
     """Arrays as of :func:`aligned` from one piece of memory, which is what takes time for a single patient."""
     counts = [math.prod(shape) for shape in shapes]
     memory = np.empty(sum(groups_of(count) for count in counts) * WIDTH + WIDTH)
-    start = (-memory.ctypes.data % 64) // 8
+    start = (-memory.__array_interface__["data"][0] % 64) // 8  # `ctypes.data` is slower by far
     arrays = []
     for shape, count in zip(shapes, counts, strict=True):
         arrays.append(memory[start : start + count].reshape(shape))

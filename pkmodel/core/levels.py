@@ -20,7 +20,7 @@ from pkmodel.core.jit import kernel, piece
 from pkmodel.core.kinds import Events
 from pkmodel.core.lanes import (
     WIDTH,
-    aligned,
+    aligned_together,
     bare,
     bits,
     fma,
@@ -290,14 +290,21 @@ def levels(
     stops = events.time.shape[0] + times
     shared = events.time.shape[1] == 1 and time.shape[1] == 1
     length = -(-min(LONGEST_RUN, times) // WIDTH) * WIDTH
+    now, seen, rows, table, single = aligned_together(
+        (1, WIDTH),
+        (stops, structure.size, WIDTH),
+        (length + 4, width, WIDTH),
+        (WIDTH, width, _STRIDE),
+        (observed.size * times + 4 * WIDTH,),
+    )
     room = Room(
-        now=aligned(1, WIDTH),
-        seen=aligned(stops, structure.size, WIDTH),
-        rows=aligned(length + 4, width, WIDTH),
-        table=aligned(WIDTH, width, _STRIDE),
+        now=now,
+        seen=seen,
+        rows=rows,
+        table=table,
         inputs=np.empty(structure.size),
         column=np.empty(structure.size, dtype=np.int64),
-        single=aligned(observed.size * times + 4 * WIDTH),
+        single=single,
         width=width,
     )
     _levels(
