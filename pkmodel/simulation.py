@@ -83,10 +83,11 @@ class Result:
     def level(self, output: str = "parent") -> Floats:
         """(n, t) levels of an output, or an effect, in its unit; an output as measured where there is an ``assay``."""
         if self.assay is None or output in self.network.effects:
-            return self._true(output)
-        return self.assay.of_grid(self._true(output), self.model.output(output), self.time)
+            return self.true_level(output)
+        return self.assay.of_grid(self.true_level(output), self.model.output(output), self.time)
 
-    def _true(self, output: str) -> Floats:
+    def true_level(self, output: str = "parent") -> Floats:
+        """(n, t) levels of an output, or an effect, in its unit, without residual error."""
         if self.course is None:
             return _level(self.network, self.amounts, output)
         found = np.empty(self.amounts.shape[:2])
@@ -164,6 +165,25 @@ class Result:
         table = pd.DataFrame(rows)
         if any(map(self.model.illustrative, figures)):
             table["note"] = ["illustrative" if self.model.illustrative(name) else "" for name in table["output"]]
+        return table
+
+    def nca(self) -> pd.DataFrame:
+        """Non-compartmental figures: a line per subject, session that begins by the end, and output.
+
+        A session lasts until the next one begins, the last one until the simulation ends. ``cmax`` and ``clast`` are
+        in ``unit``, ``tmax`` and ``tlast`` in h from the start of the session, ``auclast`` (until ``tlast``) and
+        ``aucinf`` in unit x h; these are exact whatever the grid. ``lambda_z`` (1/h) and ``half_life`` (h) are those of
+        the regression of log levels on the grid after the peak and the dosing, over as many last ``points`` as leave
+        the adjusted r squared within 1e-4 of the best; ``aucinf`` adds clast / lambda_z, which is ``extrapolated`` as a
+        share of it. Where no line can be laid they are NaN and ``note`` says why. What earlier sessions left behind is
+        in the levels. True levels, without residual error; outputs only, no effects.
+        """
+        from pkmodel.nca import nca
+
+        levels = {name: self.true_level(name) for name in self.network.output_names}
+        plan, until, numerics = self.schedule, self.until, self.numerics
+        table = nca(self.network, plan, self.time, levels, until=until, numerics=numerics, course=self.course)
+        table.attrs["warnings"] = list(self.warnings)
         return table
 
 
