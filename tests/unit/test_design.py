@@ -11,8 +11,8 @@ import yaml
 from scipy.stats import binom, norm
 
 import pkmodel as pk
-from pkmodel import design_figure, design_files, dose_finding, population
-from pkmodel.dose_finding import needed
+from pkmodel import design_figure, design_files, dose_finding, dose_line, population
+from pkmodel.dose_line import needed
 from pkmodel.findings import wilson
 from pkmodel.specs.design import Request, prepare
 from tests.unit.conftest import Command
@@ -100,7 +100,7 @@ def test_search_finds_what_the_exact_way_does(made: Path) -> None:
     capped = {**BOLUS, "dose_limits": {"max_single": "2000 mg"}}
     found = dose_finding.run(_request(made, protocol=capped, bounds=[("5 mg", "85 mg")], points=9))
     assert (exact.method, found.method) == ("scaled", "searched")
-    gap = dose_finding.GAP * 80.0
+    gap = dose_line.GAP * 80.0
     assert found.answer.value == pytest.approx(exact.answer.value, abs=gap)
     assert found.answer.low == pytest.approx(exact.answer.low, abs=0.02 * 30)
     assert found.answer.high == pytest.approx(exact.answer.high, abs=0.02 * 30)
@@ -112,7 +112,7 @@ def test_rounding_is_met_as_it_is(made: Path) -> None:
     rounded = {**BOLUS, "dose_limits": {"round_to": "10 mg", "round": "down"}}
     found = dose_finding.run(_request(made, protocol=rounded, bounds=[("11 mg", "91 mg")], points=9))
     own = LIMIT * _volumes(made)[N - 1900]
-    assert found.answer.value == pytest.approx(10 * (own // 10 + 1), abs=dose_finding.GAP * 80)
+    assert found.answer.value == pytest.approx(10 * (own // 10 + 1), abs=dose_line.GAP * 80)
 
 
 def test_a_floor_and_a_ceiling_together(made: Path) -> None:
