@@ -9,7 +9,9 @@ import pytest
 from playwright.sync_api import Page
 from watching import Watch, assert_accessible
 
-WHOLE = "<!doctype html><html lang='en'><head><title>A page</title>{head}</head><body><main><h1>A page</h1>{body}</main>"
+WHOLE = (
+    "<!doctype html><html lang='en'><head><title>A page</title>{head}</head><body><main><h1>A page</h1>{body}</main>"
+)
 
 
 def written(folder: Path, body: str, head: str = "") -> str:
