@@ -7,6 +7,7 @@ from typing import Any
 
 from pkmodel.pages.blocks import Block, Cell, Column, Heading, Items, Section, Table, Words, number, table
 from pkmodel.pages.finished import Finished
+from pkmodel.pages.grounds import unit_in
 from pkmodel.pages.numerals import NONE, percent, percents, points, quantity, value
 
 #: Covariates that are shown of those who break a rule; failing.csv has all.
@@ -35,7 +36,8 @@ def _comparison(run: Finished) -> list[Block]:
         what = f"{row['metric'].replace('_', ' ')}{condition}{_of(run, row)}, {row['window']}"
         line: list[Cell] = [what, row["arm"]]
         line += [row["model"]] if run.several else []
-        line += [row["unit"] or NONE, value(row["median"]), value(row["median_reference"]), value(row["median_ratio"])]
+        line += [unit_in(run, row) or NONE, value(row["median"]), value(row["median_reference"])]
+        line += [value(row["median_ratio"])]
         for share, low, high in (
             ("share_lower", "low", "high"),
             ("share_equal", "equal_low", "equal_high"),

@@ -9,6 +9,7 @@ from typing import Any
 from pkmodel import findings, wording
 from pkmodel.pages.blocks import Block, Cell, Column, Heading, Items, Section, Strip, Verdict, Words, number, table
 from pkmodel.pages.finished import Finished
+from pkmodel.pages.grounds import unit_in
 from pkmodel.pages.numerals import NONE, percent, percents, quantity, value
 from pkmodel.specs.clause import COMBINED
 from pkmodel.specs.rule import Rule
@@ -82,7 +83,9 @@ def _rule(run: Finished, rule: Rule, rows: Sequence[Found]) -> list[Block]:
         line += [Strip(row["share"], row["low"], row["high"], row["required"], begin)]
         line += [percents(row["exact_low"], row["exact_high"]), Verdict(row["verdict"])]
         cells.append(line)
-    limit = f"{first['limit']:g} {first['unit']}".rstrip() if first["limit"] is not None else "one for each clause"
+    limit = "one for each clause"
+    if first["limit"] is not None:
+        limit = f"{first['limit']:g} {unit_in(run, first)}".rstrip()
     caption = f"{rule.id}{_over(windows[0]) if len(windows) == 1 else ''}. Limit: {limit}; required share: {required}"
     severity = f" Severity of a broken rule: {rule.severity}." if rule.severity else ""
     note = f"The bar is the interval, the dot the share, the upright line the required share.{severity}"
