@@ -28,6 +28,7 @@ from pkmodel.cli.options import (
     Weight,
     patient_of,
 )
+from pkmodel.cli.report import make_report
 from pkmodel.cli.schema import schema
 from pkmodel.cli.sensitivity import sensitivity
 from pkmodel.cli.verify import verify
@@ -58,6 +59,7 @@ app.command()(sensitivity)
 app.command()(schema)
 app.command()(large.merge)
 app.command()(large.replay)
+app.command("report")(make_report)
 
 
 class FailOn(StrEnum):
