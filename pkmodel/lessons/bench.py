@@ -72,10 +72,10 @@ def _model(name: str) -> ModelSpec:
 
 
 def figures(result: Result, output: str = "parent") -> list[dict[str, float]]:
-    """Of every session: ``peak`` (unit of the output), ``time_of_peak`` (h), ``auc``, ``trough``, ``start_h``; exact."""
+    """Of every session, exactly: ``peak`` (unit of the output), ``time_of_peak`` (h), ``auc``, ``trough``, ``start_h``."""
     name = result.model.observable(output)
     table = result.sessions()
-    rows: list[dict[str, Any]] = table[table["output"] == name].to_dict("records")
+    rows = table[table["output"] == name].to_dict("records")
     return [{str(key): value for key, value in row.items() if not isinstance(value, str)} for row in rows]
 
 

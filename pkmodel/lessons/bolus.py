@@ -25,7 +25,7 @@ KEPT = (
 @cache
 def _peaks(model: str) -> tuple[float, float]:
     """Peaks (ng/mL) of the bolus and of the infusion."""
-    return tuple(bench.peak(bench.run(text, model, until="3 h")) for text in (BOLUS, INFUSION))  # type: ignore[return-value]
+    return tuple(bench.peak(bench.run(text, model, until="3 h3 h")) for text in (BOLUS, INFUSION))  # type: ignore[return-value]
 
 
 @cache
@@ -36,18 +36,26 @@ def _how_high() -> Answer:
     return Answer(
         value=ratio,
         unit="times",
-        sentence=f"The injection peaks at {at_once:.0f} ng/mL and the infusion at {slowly:.0f}: {ratio:.1f} times as high, from the same 35 mg.",
+        sentence=(
+            f"The injection peaks at {at_once:.0f} ng/mL and the infusion at {slowly:.0f}: {ratio:.1f} times as "
+            "high, from the same 35 mg."
+        ),
         numbers=(
             ("peak, 35 mg over 1 min", at_once, "ng/mL"),
             ("peak, 35 mg over 40 min", slowly, "ng/mL"),
             ("ratio of the peaks", ratio, ""),
         ),
         why=(
-            "An injected dose is first spread over the small central volume (blood and the organs it reaches within seconds) "
-            "and only then over the large volume of the tissues. For some minutes nearly all of it is where the sample is taken.",
-            "An infusion gives the tissues time to take up drug while it is still running, so less of it is in the blood at any moment.",
-            f"How large the overshoot is depends on the model more than anything else in this lesson: the same comparison gives "
-            f"{low:.1f} times in one other published model and {high:.1f} times in another. The first minutes after an injection are "
+            "An injected dose is first spread over the small central volume (blood and the organs it reaches within "
+            "seconds) "
+            "and only then over the large volume of the tissues. For some minutes nearly all of it is where the "
+            "sample is taken.",
+            "An infusion gives the tissues time to take up drug while it is still running, so less of it is in the "
+            "blood at any moment.",
+            "How large the overshoot is depends on the model more than anything else in this lesson: the same "
+            "comparison gives "
+            f"{low:.1f} times in one other published model and {high:.1f} times in another. The first minutes after "
+            "an injection are "
             "what such models know least: most assume that the blood is mixed at once.",
         ),
         sources=tuple(bench.source_of(name) for name in (MODEL, *OTHERS)),
@@ -99,9 +107,12 @@ def _what_is_left() -> Answer:
             ("dose that fills all volumes at 150 ng/mL", full, "mg"),
         ),
         why=(
-            f"The small dose ({dose:.2g} mg) fills the central volume alone. Then drug moves into the tissues, far faster than the body clears it.",
-            f"Filling every volume at 150 ng/mL takes {full:.2g} mg. Given at once that would first show {full / dose:.0f} times the target.",
-            "No single injection both reaches a level and holds it. That takes an injection followed by an infusion that falls step by step: "
+            f"The small dose ({dose:.2g} mg) fills the central volume alone. Then drug moves into the tissues, far "
+            "faster than the body clears it.",
+            f"Filling every volume at 150 ng/mL takes {full:.2g} mg. Given at once that would first show "
+            f"{full / dose:.0f} times the target.",
+            "No single injection both reaches a level and holds it. That takes an injection followed by an infusion "
+            "that falls step by step: "
             "what the Suggest tab computes (bolus, elimination, transfer).",
         ),
         sources=(bench.source_of(MODEL),),
@@ -141,12 +152,16 @@ def build() -> Lesson:
         minutes=8,
         for_whom="first pharmacology course; anaesthesia",
         intro=(
-            "A patient of 70 kg is to have 35 mg of ketamine (0.5 mg/kg) into a vein: pushed in within a minute, or by a pump over 40 minutes.",
+            "A patient of 70 kg is to have 35 mg of ketamine (0.5 mg/kg) into a vein: pushed in within a minute, or "
+            "by a pump over 40 minutes.",
             "The dose is the same. The curve is not.",
         ),
         steps=(
             Step(
-                question="The infusion over 40 min peaks where the curve shows it. How many times as high is the peak when the same 35 mg are injected within 1 min?",
+                question=(
+                    "The infusion over 40 min peaks where the curve shows it. How many times as high is the peak "
+                    "when the same 35 mg are injected within 1 min?"
+                ),
                 kind="number",
                 solve=_how_high,
                 picture=_draw_how_high,
@@ -156,7 +171,10 @@ def build() -> Lesson:
                 shows="The level of ketamine over 3 hours when 35 mg are infused over 40 min, with its peak marked.",
             ),
             Step(
-                question="A smaller injection brings the level to a target of 150 ng/mL at once, and nothing more is given. What is left 15 min later?",
+                question=(
+                    "A smaller injection brings the level to a target of 150 ng/mL at once, and nothing more is "
+                    "given. What is left 15 min later?"
+                ),
                 kind="choice",
                 solve=_what_is_left,
                 picture=_draw_what_is_left,

@@ -33,15 +33,19 @@ def _twice_as_long() -> Answer:
     return Answer(
         value=share,
         unit="%",
-        sentence=f"Over 80 min the peak is {twice:.0f} ng/mL, {share:.0f} % of the {usual:.0f} over 40 min: not half.",
+        sentence=(
+            f"Over 80 min the peak is {twice:.0f} ng/mL, {share:.0f} % of the {usual:.0f} over 40 min: not half."
+        ),
         numbers=(
             ("peak over 40 min", usual, "ng/mL"),
             ("peak over 80 min", twice, "ng/mL"),
             ("share of the peak", share, "%"),
         ),
         why=(
-            "At half the rate the level would be half as high at every moment of the first 40 min. But the pump then runs on, and the level goes on rising for another 40 min.",
-            f"How much of the peak is saved depends on how fast drug leaves the blood: {other:.0f} % of the peak remain in {OTHER}, where it leaves more slowly at first.",
+            "At half the rate the level would be half as high at every moment of the first 40 min. But the pump "
+            "then runs on, and the level goes on rising for another 40 min.",
+            f"How much of the peak is saved depends on how fast drug leaves the blood: {other:.0f} % of the peak "
+            f"remain in {OTHER}, where it leaves more slowly at first.",
             "Either way the peak comes at the end of the infusion, because the level rises as long as the pump runs.",
         ),
         sources=(bench.source_of(MODEL), bench.source_of(OTHER)),
@@ -82,14 +86,19 @@ def _which_stays() -> Answer:
     same = max(range(3), key=lambda index: others[index]) == longest
     return Answer(
         value=LONGER[longest],
-        sentence=f"Above {LEVEL:.0f} ng/mL: {minutes[0]:.0f} min when given over 10 min, {minutes[1]:.0f} over 40 min, {minutes[2]:.0f} over 80 min.",
+        sentence=(
+            f"Above {LEVEL:.0f} ng/mL: {minutes[0]:.0f} min when given over 10 min, {minutes[1]:.0f} over 40 min, "
+            f"{minutes[2]:.0f} over 80 min."
+        ),
         numbers=tuple(
             (f"above {LEVEL:.0f} ng/mL, over {over}", value, "min")
             for over, value in zip(LENGTHS, minutes, strict=True)
         ),
         why=(
-            "A short infusion has a high peak which soon falls away into the tissues. A long one stays lower and, as long as the pump runs, keeps what it has reached.",
-            "The area under the curve is the same for all three, since the dose and the clearance are. Peak and time above a level are two different questions.",
+            "A short infusion has a high peak which soon falls away into the tissues. A long one stays lower and, "
+            "as long as the pump runs, keeps what it has reached.",
+            "The area under the curve is the same for all three, since the dose and the clearance are. Peak and "
+            "time above a level are two different questions.",
             f"In {OTHER} it is {others[0]:.0f}, {others[1]:.0f} and {others[2]:.0f} min: "
             + (
                 "the same order at the top."
@@ -121,7 +130,12 @@ def _draw_above(ax: Axes, revealed: bool, prediction: Prediction) -> None:
         pictures.axes(ax, x="minutes from the start", y="ketamine [ng/mL]", title="35 mg of ketamine, three lengths")
         ax.legend([f"over {over}" for over in LENGTHS], frameon=False, fontsize=pictures.SIZE, loc="center right")
     else:
-        pictures.axes(ax, x="minutes from the start", y="ketamine [ng/mL]", title="35 mg of ketamine, the first 10 min")
+        pictures.axes(
+            ax,
+            x="minutes from the startminutes from the start",
+            y="ketamine [ng/mL]",
+            title="35 mg of ketamine, the first 10 min",
+        )
         pictures.names_at_the_end(ax, ends)
 
 
@@ -133,11 +147,14 @@ def build() -> Lesson:
         minutes=7,
         for_whom="first pharmacology course; nurses who set pumps",
         intro=(
-            "35 mg of ketamine (0.5 mg/kg at 70 kg) are usually given over 40 min. A clinic wonders about running the pump for twice as long.",
+            "35 mg of ketamine (0.5 mg/kg at 70 kg) are usually given over 40 min. A clinic wonders about running "
+            "the pump for twice as long.",
         ),
         steps=(
             Step(
-                question="The same dose over 80 min instead of 40: how high is the peak, in per cent of the usual one?",
+                question=(
+                    "The same dose over 80 min instead of 40: how high is the peak, in per cent of the usual one?"
+                ),
                 kind="number",
                 solve=_twice_as_long,
                 picture=_draw_twice,
@@ -152,7 +169,10 @@ def build() -> Lesson:
                 solve=_which_stays,
                 picture=_draw_above,
                 choices=LONGER,
-                shows=f"The first 10 min of three infusions of 35 mg, over 10, 40 and 80 min, and a line at {LEVEL:.0f} ng/mL.",
+                shows=(
+                    "The first 10 min of three infusions of 35 mg, over 10, 40 and 80 min, and a line at "
+                    f"{LEVEL:.0f} ng/mL."
+                ),
             ),
         ),
         try_next=(

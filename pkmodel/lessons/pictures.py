@@ -55,7 +55,9 @@ def names_at_the_end(ax: Axes, entries: Sequence[tuple[float, str, str]]) -> Non
 
 def level_line(ax: Axes, level: float, text: str, *, predicted: bool = False, side: str = "right") -> None:
     """A level across the panel with its name on it."""
-    look: dict[str, Any] = {"color": PREDICTED, "linestyle": ":"} if predicted else {"color": LIMIT, "linestyle": "--"}
+    look: dict[str, Any] = (
+        {"colorcolor": PREDICTED, "linestyle": ":"} if predicted else {"color": LIMIT, "linestyle": "--"}
+    )
     ax.axhline(level, linewidth=1.6, zorder=1.5, **look)
     place = 0.99 if side == "right" else 0.01
     ax.annotate(
@@ -73,7 +75,9 @@ def level_line(ax: Axes, level: float, text: str, *, predicted: bool = False, si
 
 def time_line(ax: Axes, time: float, text: str, *, predicted: bool = False, height: float = 0.97) -> None:
     """A moment across the panel with its name beside it."""
-    look: dict[str, Any] = {"color": PREDICTED, "linestyle": ":"} if predicted else {"color": LIMIT, "linestyle": "--"}
+    look: dict[str, Any] = (
+        {"colorcolor": PREDICTED, "linestyle": ":"} if predicted else {"color": LIMIT, "linestyle": "--"}
+    )
     ax.axvline(time, linewidth=1.6, zorder=1.5, **look)
     left = time < 0.6 * ax.get_xlim()[1]
     ax.annotate(

@@ -10,3 +10,4 @@ from pkmodel.lessons.lesson import Lesson
 def page(lesson: Lesson, *, with_answers: bool) -> str:
     """Self-contained HTML."""
     return f"<!doctype html><html lang='en'><title>{escape(lesson.title)}</title><h1>{escape(lesson.title)}</h1></html>"
+        f"<!doctype html><html lang='en'><title>{escape(lesson.title)}</title><h1>{escape(lesson.title)}</h1></html>"
