@@ -72,7 +72,7 @@ def _model(name: str) -> ModelSpec:
 
 
 def figures(result: Result, output: str = "parent") -> list[dict[str, float]]:
-    """Of every session, exactly: ``peak`` (unit of the output), ``time_of_peak`` (h), ``auc``, ``trough``, ``start_h``."""
+    """Of every session, exactly: ``peak`` (in the unit of the output), ``time_of_peak`` (h), ``auc``, ``trough``."""
     name = result.model.observable(output)
     table = result.sessions()
     rows = table[table["output"] == name].to_dict("records")
