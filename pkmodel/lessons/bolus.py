@@ -25,7 +25,7 @@ KEPT = (
 @cache
 def _peaks(model: str) -> tuple[float, float]:
     """Peaks (ng/mL) of the bolus and of the infusion."""
-    return tuple(bench.peak(bench.run(text, model, until="3 h3 h")) for text in (BOLUS, INFUSION))  # type: ignore[return-value]
+    return tuple(bench.peak(bench.run(text, model, until="3 h")) for text in (BOLUS, INFUSION))  # type: ignore[return-value]
 
 
 @cache

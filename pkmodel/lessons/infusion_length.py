@@ -132,7 +132,7 @@ def _draw_above(ax: Axes, revealed: bool, prediction: Prediction) -> None:
     else:
         pictures.axes(
             ax,
-            x="minutes from the startminutes from the start",
+            x="minutes from the start",
             y="ketamine [ng/mL]",
             title="35 mg of ketamine, the first 10 min",
         )
