@@ -15,7 +15,7 @@ from pkmodel.lessons.lesson import Scene as Scene
 from pkmodel.lessons.lesson import Step as Step
 
 #: The lessons in the order in which a course would take them; each is ``build()`` of the module of this name.
-_ORDER = ("bolus", "infusion_length")
+_ORDER = ("bolus", "infusion_length", "nose_and_vein", "first_pass", "accumulation")
 
 
 class _Lessons(Mapping[str, Lesson]):

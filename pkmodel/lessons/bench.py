@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pkmodel.population import Patient
 from pkmodel.simulation import Result, simulate
 from pkmodel.specs.library import DrugMode, load_effect, load_model, load_protocol
+from pkmodel.specs.loading import library
 from pkmodel.specs.model import ModelSpec
 
 Floats = NDArray[np.float64]
@@ -103,6 +104,14 @@ def source_of(model: str) -> str:
     """A model with its citation and the grade of its evidence."""
     spec = _model(model)
     return f"{spec.id} (evidence: {spec.evidence}): {spec.source.citation}"
+
+
+def grade(name: str) -> str:
+    """The grade of evidence of a model; of an effect, that it is illustrative, or the grades of its numbers."""
+    if name in library("models"):
+        return f"evidence: {_model(name).evidence}"
+    effect = load_effect(name)
+    return "illustrative" if effect.illustrative else "/".join(dict.fromkeys(effect.evidence.values()))
 
 
 def effect_source(name: str) -> str:

@@ -56,7 +56,7 @@ def _how_high() -> Answer:
             "comparison gives "
             f"{low:.1f} times in one other published model and {high:.1f} times in another. The first minutes after "
             "an injection are "
-            "what such models know least: most assume that the blood is mixed at once.",
+            "what such models know least: they assume that the blood is mixed at once.",
         ),
         sources=tuple(bench.source_of(name) for name in (MODEL, *OTHERS)),
     )
@@ -84,6 +84,7 @@ def _draw_how_high(ax: Axes, revealed: bool, prediction: Prediction) -> None:
     pictures.dot(ax, 40, top, f"{top:.0f} ng/mL")
     pictures.axes(ax, x="minutes from the start", y="ketamine [ng/mL]", title="35 mg of ketamine (0.5 mg/kg), 70 kg")
     pictures.names_at_the_end(ax, ends)
+    pictures.credit(ax, MODEL)
 
 
 @cache
@@ -113,7 +114,7 @@ def _what_is_left() -> Answer:
             f"{full / dose:.0f} times the target.",
             "No single injection both reaches a level and holds it. That takes an injection followed by an infusion "
             "that falls step by step: "
-            "what the Suggest tab computes (bolus, elimination, transfer).",
+            "what `pkmodel suggest` computes (bolus, elimination, transfer).",
         ),
         sources=(bench.source_of(MODEL),),
     )
@@ -142,6 +143,7 @@ def _draw_what_is_left(ax: Axes, revealed: bool, prediction: Prediction) -> None
     pictures.axes(
         ax, x="minutes from the injection", y="ketamine [ng/mL]", title=f"{dose:.2g} mg at once, no infusion after it"
     )
+    pictures.credit(ax, MODEL)
 
 
 def build() -> Lesson:

@@ -69,6 +69,7 @@ def _draw_twice(ax: Axes, revealed: bool, prediction: Prediction) -> None:
         pictures.dot(ax, (10, 40, 80)[index], _peaks(MODEL)[index], f"{_peaks(MODEL)[index]:.0f} ng/mL")
     pictures.axes(ax, x="minutes from the start", y="ketamine [ng/mL]", title="35 mg of ketamine (0.5 mg/kg), 70 kg")
     pictures.names_at_the_end(ax, ends)
+    pictures.credit(ax, MODEL)
 
 
 @cache
@@ -137,6 +138,7 @@ def _draw_above(ax: Axes, revealed: bool, prediction: Prediction) -> None:
             title="35 mg of ketamine, the first 10 min",
         )
         pictures.names_at_the_end(ax, ends)
+    pictures.credit(ax, MODEL)
 
 
 def build() -> Lesson:

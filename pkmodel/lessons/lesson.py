@@ -121,6 +121,10 @@ class Step:
         if prediction is not None:
             prediction = self.check(prediction)
         self.picture(ax, revealed, prediction)
+        if revealed and isinstance(prediction, str):
+            from pkmodel.lessons.pictures import said
+
+            said(ax, prediction)
 
     def alt(self, *, revealed: bool) -> str:
         """The picture in words."""

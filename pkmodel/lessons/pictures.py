@@ -36,6 +36,25 @@ def axes(ax: Axes, *, x: str, y: str, title: str = "") -> None:
     tidy(ax)
 
 
+def _beneath(ax: Axes, text: str, side: str, colour: str, size: float) -> None:
+    look: dict[str, Any] = {"ha": side, "va": "top", "fontsize": size, "color": colour}
+    place = (0 if side == "left" else 1, 0)
+    ax.annotate(text, place, xycoords="axes fraction", xytext=(0, -37), textcoords="offset points", **look)
+
+
+def said(ax: Axes, prediction: str) -> None:
+    """A choice that was predicted, under the panel."""
+    _beneath(ax, f"you: {prediction}", "left", PREDICTED, SIZE)
+
+
+def credit(ax: Axes, *models: str, more: str = "") -> None:
+    """Under the panel: what was simulated, with the grade of its evidence; a typical patient where nothing is said."""
+    from pkmodel.lessons.bench import grade
+
+    text = ", ".join(f"{name} ({grade(name)})" for name in models)
+    _beneath(ax, f"{text}; {more or 'one typical patient'}", "right", "#555555", SIZE - 2)
+
+
 def names_at_the_end(ax: Axes, entries: Sequence[tuple[float, str, str]]) -> None:
     """Write names right of the panel, at the height where their curves end: (height, name, colour).
 
@@ -55,9 +74,7 @@ def names_at_the_end(ax: Axes, entries: Sequence[tuple[float, str, str]]) -> Non
 
 def level_line(ax: Axes, level: float, text: str, *, predicted: bool = False, side: str = "right") -> None:
     """A level across the panel with its name on it."""
-    look: dict[str, Any] = (
-        {"colorcolor": PREDICTED, "linestyle": ":"} if predicted else {"color": LIMIT, "linestyle": "--"}
-    )
+    look: dict[str, Any] = {"color": PREDICTED, "linestyle": ":"} if predicted else {"color": LIMIT, "linestyle": "--"}
     ax.axhline(level, linewidth=1.6, zorder=1.5, **look)
     place = 0.99 if side == "right" else 0.01
     ax.annotate(
@@ -75,9 +92,7 @@ def level_line(ax: Axes, level: float, text: str, *, predicted: bool = False, si
 
 def time_line(ax: Axes, time: float, text: str, *, predicted: bool = False, height: float = 0.97) -> None:
     """A moment across the panel with its name beside it."""
-    look: dict[str, Any] = (
-        {"colorcolor": PREDICTED, "linestyle": ":"} if predicted else {"color": LIMIT, "linestyle": "--"}
-    )
+    look: dict[str, Any] = {"color": PREDICTED, "linestyle": ":"} if predicted else {"color": LIMIT, "linestyle": "--"}
     ax.axvline(time, linewidth=1.6, zorder=1.5, **look)
     left = time < 0.6 * ax.get_xlim()[1]
     ax.annotate(
