@@ -15,7 +15,20 @@ from pkmodel.lessons.lesson import Scene as Scene
 from pkmodel.lessons.lesson import Step as Step
 
 #: The lessons in the order in which a course would take them; each is ``build()`` of the module of this name.
-_ORDER = ("bolus", "infusion_length", "nose_and_vein", "first_pass", "accumulation")
+_ORDER = (
+    "bolus",
+    "infusion_length",
+    "nose_and_vein",
+    "first_pass",
+    "accumulation",
+    "dosing_weight",
+    "taper_threshold",
+    "effect_lag",
+    "models_disagree",
+    "intervals",
+    "mechanism",
+    "hours_and_weeks",
+)
 
 
 class _Lessons(Mapping[str, Lesson]):

@@ -130,12 +130,10 @@ def _draw_when(ax: Axes, revealed: bool, prediction: Prediction) -> None:
         ax.plot([index * last / 2], [0], "^", color=pictures.INK, markersize=9, clip_on=False, zorder=8)
     pictures.time_line(ax, last, "last spray", height=0.97)
     if isinstance(prediction, float):
-        pictures.time_line(
-            ax, last + prediction, f"you: {amount(prediction)} min after it", predicted=True, height=0.86
-        )
+        pictures.time_line(ax, last + prediction, f"you: {amount(prediction)} min after it", predicted=True, height=0.2)
     if revealed:
         top = bench.peak(bench.run(NASAL, MODEL, until="8 h"))
-        pictures.dot(ax, last + after, top, f"{after:.0f} min after it", dx=10, dy=-22)
+        pictures.dot(ax, last + after, top, f"{after:.0f} min after it", dx=10, dy=4)
 
 
 @cache
