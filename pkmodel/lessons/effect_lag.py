@@ -130,12 +130,12 @@ def _draw_loop(ax: Axes, revealed: bool, prediction: Prediction) -> None:
     ax.set_ylim(0, 60)
     look = pictures.style(0)
     ax.plot(level[: top + 1], effect[: top + 1], **look)
-    ax.text(60, 8, "up", color=look["color"], fontsize=pictures.SIZE)
+    ax.text(235, 12, "up", color=look["color"], fontsize=pictures.SIZE)
     if revealed:
         down = pictures.style(1)
         ax.plot(level[top:], effect[top:], **down)
         up_at, down_at = (100 * value for value in _on_both_ways())
-        pictures.dot(ax, LEVEL, up_at, f"up: {up_at:.0f} %", dx=8, dy=4)
+        pictures.dot(ax, LEVEL, up_at, f"up: {up_at:.0f} %", dx=-8, dy=4, ha="right")
         pictures.dot(ax, LEVEL, down_at, f"down: {down_at:.0f} %", dx=-8, dy=4, ha="right")
     pictures.time_line(ax, LEVEL, f"{LEVEL:.0f} ng/mL", height=0.97)
     pictures.axes(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -90,69 +90,48 @@ def _two_hours() -> Answer:
     )
 
 
-TICKS = {2: "2 h", 24: "1 day", 168: "1 week", 336: "2 weeks", 1344: "8 weeks"}
+#: Where each time of the data stands: in order, and not to scale.
+PLACES = {2: "2 h", 24: "24 h", 168: "day 7", 336: "day 15", 1344: "week 8"}
 
 
 def _frame(ax: Axes, title: str) -> None:
-    ax.set_xscale("log")
-    ax.set_xlim(1, 2600)
+    ax.set_xlim(-0.5, 4.75)
     ax.set_ylim(0, 34)
-    ax.set_xticks(list(TICKS), list(TICKS.values()))
-    ax.minorticks_off()
-    pictures.axes(ax, x="time from the first dose (logarithmic)", y="mean fall of the MADRS [points]", title=title)
-    pictures._beneath(
-        ax,
-        "published means; bars: SD where published; not simulated, not comparable",
-        "right",
-        "#555555",
-        pictures.SIZE - 2,
-        37,
-    )
+    ax.set_xticks(range(len(PLACES)), list(PLACES.values()))
+    y = "mean fall of the MADRS [points]"
+    pictures.axes(ax, x="time from the first dose (in order, not to scale)", y=y, title=title)
+    pictures.beneath(ax, "published means; lines: SD where published; quoted, not simulated", below=50)
 
 
-def _point(ax: Axes, name: str, text: str, *, dx: float, dy: float, ha: str = "left", shift: float = 1.0) -> None:
+def _point(ax: Axes, name: str, text: str, *, shift: float = 0.0, dy: float = 0.0) -> None:
+    """A published mean with its name to the right; hollow where it is the difference from a control."""
     figure = published()[name]
     colour, mark = {"ketamine": (COLOURS[0], "o"), "placebo": ("#666666", "s")}.get(figure.drug, (COLOURS[1], "D"))
     assert figure.hours is not None
-    against = "beyond" in figure.what
-    x = figure.hours * shift
-    ax.errorbar(
-        [x],
-        [figure.value],
-        yerr=None if figure.sd is None or against else [[min(figure.sd, figure.value)], [figure.sd]],
-        fmt=mark,
-        color=colour,
-        markersize=8,
-        capsize=3,
-        linewidth=1.2,
-        markerfacecolor="white" if against else colour,
-        zorder=5,
-    )
-    ax.annotate(
-        text,
-        (x, figure.value),
-        xytext=(dx, dy),
-        textcoords="offset points",
-        fontsize=pictures.SIZE - 0.5,
-        color=colour,
-        ha=ha,
-        va="center",
-    )
+    x = list(PLACES).index(int(figure.hours)) + shift
+    if figure.sd is not None:
+        ax.vlines(x, max(figure.value - figure.sd, 0.0), figure.value + figure.sd, color=colour, linewidth=1.2)
+    inside = "white" if "beyond" in figure.what else colour
+    ax.plot([x], [figure.value], mark, color=colour, markersize=8, markerfacecolor=inside, zorder=5)
+    look: dict[str, Any] = {"xytext": (8, dy), "textcoords": "offset points", "va": "center", "color": colour}
+    ax.annotate(text, (x, figure.value), fontsize=pictures.SIZE - 1, **look)
 
 
 def _draw_two_hours(ax: Axes, revealed: bool, prediction: Prediction) -> None:
+    figures = published()
     _frame(ax, "Ketamine and an SSRI: what trials reported")
-    _point(ax, "ssri_day7", "escitalopram,\nday 7: 3.9", dx=8, dy=12)
     if isinstance(prediction, float):
+        ax.set_ylim(0, max(34.0, 1.1 * prediction))
         pictures.level_line(ax, prediction, f"you: {amount(prediction)} points", predicted=True)
+    _point(ax, "ssri_day7", f"escitalopram\n{figures['ssri_day7'].value} (pooled)")
     if not revealed:
-        ax.text(2, 12, "?", fontsize=30, color="#777777", ha="center")
+        ax.text(0, 12, "?", fontsize=30, color="#777777", ha="center")
         return
-    _point(ax, "ketamine_2h", "ketamine, 2 h: 18.9\n(open label, n = 24)", dx=9, dy=0)
-    _point(ax, "ketamine_nasal_24h", "nose, 24 h: 7.6\nbeyond saline (hollow)", dx=-9, dy=-10, ha="right")
-    _point(ax, "ketamine_day15_two", "day 15: 18.4", dx=9, dy=8)
-    _point(ax, "placebo_day15_two", "placebo: 5.7", dx=9, dy=4, shift=1.06)
-    _point(ax, "ssri_week8", "week 8: 2.7\nbeyond placebo", dx=-6, dy=-14, ha="right")
+    _point(ax, "ketamine_2h", f"ketamine {figures['ketamine_2h'].value}\nopen label,\nn = 24")
+    _point(ax, "ketamine_nasal_24h", f"nose {figures['ketamine_nasal_24h'].value}\nbeyond saline,\nn = 18")
+    _point(ax, "ketamine_day15_two", f"ketamine {figures['ketamine_day15_two'].value}", shift=-0.06, dy=7)
+    _point(ax, "placebo_day15_two", f"placebo {figures['placebo_day15_two'].value}\n(n = 67, 4 arms)", shift=0.06)
+    _point(ax, "ssri_week8", f"escitalopram\n{figures['ssri_week8'].value} beyond\nplacebo, n = 191", dy=6)
 
 
 @cache
@@ -186,6 +165,7 @@ def _draw_relapse(ax: Axes, revealed: bool, prediction: Prediction) -> None:
         pictures.time_line(ax, prediction, f"you: {amount(prediction)} d", predicted=True, height=0.72)
     pictures.axes(ax, x="days from the last infusion", y="", title="24 patients, open label; 70.8 % had responded")
     ax.set_yticks([])
+    pictures.beneath(ax, "published, n = 24; quoted, not simulated")
     ax.grid(visible=False)
 
 
@@ -215,9 +195,7 @@ def _draw_late(ax: Axes, revealed: bool, prediction: Prediction) -> None:
     pictures.bars(ax, names, values, texts=(f"{100 - late.value:.0f} %", f"{late.value:.0f} %"))
     ax.set_ylim(0, 100)
     pictures.axes(ax, x="", y="responders to citalopram [%]", title="STAR*D, first step: when they responded")
-    pictures._beneath(
-        ax, "published, 2,876 patients, 47 % responded; not simulated", "right", "#555555", pictures.SIZE - 2, 37
-    )
+    pictures.beneath(ax, "published, n = 2,876, 47 % responded; quoted, not simulated")
 
 
 def build() -> Lesson:

@@ -131,7 +131,7 @@ def _draw_studies(ax: Axes, revealed: bool, prediction: Prediction) -> None:
             markersize=4,
         )
     ax.set_xlim(0, STUDIES + 1)
-    ax.set_ylim(max(0.0, 100 * float(studies.low.min()) - 6), 104)
+    ax.set_ylim(max(0.0, 100 * float(studies.low.min()) - 20), 104)
     if revealed:
         text = f"all {_peaks().size:,}: {100 * _truth():.1f} %; {int(missed.sum())} intervals miss it (diamonds)"
         ax.axhline(100 * _truth(), color=pictures.LIMIT, linestyle="--", linewidth=1.6, zorder=1)
@@ -185,7 +185,8 @@ def _four_times() -> Answer:
         why=(
             "The interval shrinks with the square root of the number of patients: four times as many, half as wide.",
             "People do not become more alike because there are more of them. The band of the middle 90 % of "
-            "patients describes them; the interval describes how well a figure is known.",
+            "patients describes them; the interval describes how well a figure is known. (A small study sees a "
+            "little less of the tails, so its spread is a little too small.)",
             "A narrow interval around a model that is wrong is narrow all the same.",
         ),
         sources=(bench.source_of(MODEL) + "; " + BORROWED,),

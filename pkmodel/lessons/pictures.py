@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel.ink import COLOURS, INK, LIMIT, apart, tidy
+from pkmodel.ink import COLOURS, HATCHES, apart, pale, tidy
+from pkmodel.ink import INK as INK
+from pkmodel.ink import LIMIT as LIMIT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +39,10 @@ def axes(ax: Axes, *, x: str, y: str, title: str = "") -> None:
     tidy(ax)
 
 
-def _beneath(ax: Axes, text: str, side: str, colour: str, size: float, below: float = 37) -> None:
+def beneath(
+    ax: Axes, text: str, side: str = "right", colour: str = "#555555", size: float = SIZE - 2, below: float = 37
+) -> None:
+    """A line under the panel, at its left or right end."""
     look: dict[str, Any] = {"ha": side, "va": "top", "fontsize": size, "color": colour}
     place = (0 if side == "left" else 1, 0)
     ax.annotate(text, place, xycoords="axes fraction", xytext=(0, -below), textcoords="offset points", **look)
@@ -45,7 +50,7 @@ def _beneath(ax: Axes, text: str, side: str, colour: str, size: float, below: fl
 
 def said(ax: Axes, prediction: str) -> None:
     """A choice that was predicted, under the panel."""
-    _beneath(ax, f"you: {prediction}", "left", PREDICTED, SIZE, 50)
+    beneath(ax, f"you: {prediction}", "left", PREDICTED, SIZE, 50)
 
 
 def credit(ax: Axes, *models: str, more: str = "") -> None:
@@ -53,7 +58,7 @@ def credit(ax: Axes, *models: str, more: str = "") -> None:
     from pkmodel.lessons.bench import grade
 
     text = "; ".join([*(f"{name} ({grade(name)})" for name in models), more or "one typical patient"])
-    _beneath(ax, text, "right", "#555555", SIZE - 2)
+    beneath(ax, text)
 
 
 def names_at_the_end(ax: Axes, entries: Sequence[tuple[float, str, str]]) -> None:
@@ -137,8 +142,6 @@ def bars(
 
     ``predicted`` marks (index, height, text) as a dotted line across a bar.
     """
-    from pkmodel.ink import HATCHES, pale
-
     top = max([value for value in values if value is not None] + ([predicted[1]] if predicted else []) + [0.0]) or 1.0
     for index, value in enumerate(values):
         colour = COLOURS[index % len(COLOURS)]
