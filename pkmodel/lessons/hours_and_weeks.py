@@ -95,7 +95,7 @@ PLACES = {2: "2 h", 24: "24 h", 168: "day 7", 336: "day 15", 1344: "week 8"}
 
 
 def _frame(ax: Axes, title: str) -> None:
-    ax.set_xlim(-0.5, 4.75)
+    ax.set_xlim(-0.5, 5.2)
     ax.set_ylim(0, 34)
     ax.set_xticks(range(len(PLACES)), list(PLACES.values()))
     y = "mean fall of the MADRS [points]"
@@ -130,8 +130,8 @@ def _draw_two_hours(ax: Axes, revealed: bool, prediction: Prediction) -> None:
     _point(ax, "ketamine_2h", f"ketamine {figures['ketamine_2h'].value}\nopen label,\nn = 24")
     _point(ax, "ketamine_nasal_24h", f"nose {figures['ketamine_nasal_24h'].value}\nbeyond saline,\nn = 18")
     _point(ax, "ketamine_day15_two", f"ketamine {figures['ketamine_day15_two'].value}", shift=-0.06, dy=7)
-    _point(ax, "placebo_day15_two", f"placebo {figures['placebo_day15_two'].value}\n(n = 67, 4 arms)", shift=0.06)
-    _point(ax, "ssri_week8", f"escitalopram\n{figures['ssri_week8'].value} beyond\nplacebo, n = 191", dy=6)
+    _point(ax, "placebo_day15_two", f"placebo {figures['placebo_day15_two'].value}\nn = 67, 4 arms", shift=0.06, dy=16)
+    _point(ax, "ssri_week8", f"escitalopram {figures['ssri_week8'].value}\nbeyond placebo,\nn = 191", dy=8)
 
 
 @cache

@@ -33,7 +33,7 @@ FIGURES = (
 @cache
 def _table() -> dict[str, tuple[float, ...]]:
     """Of every model the four figures, in the order of the choices."""
-    found = {}
+    found: dict[str, tuple[float, ...]] = {}
     for name in MODELS:
         slow = bench.run(INFUSION, name, until="24 h")
         figure = bench.figures(slow)[0]
