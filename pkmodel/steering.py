@@ -172,8 +172,10 @@ def _next(course: Course, plateau: Plateau, step: int, limits: Limits, tolerance
     """The rate from a step on, and for how many steps."""
     now, level = float(course.aim[step * FINE]), plateau.level
     room = plateau.last - step
-    if level <= 0 or now > level * (1 + tolerance):
-        return 0.0, 1
+    if level <= 0:
+        return 0.0, room
+    if now > level * (1 + tolerance):
+        return _falling(course, level, step, limits), 1
     if course.site is not None and now < level * (1 - tolerance):
         unit = course.pulse(course.responses.site_step, 1)  # type: ignore[arg-type]
         at = step * FINE
@@ -192,6 +194,16 @@ def _next(course: Course, plateau: Plateau, step: int, limits: Limits, tolerance
         if good:
             rate, steps = other, further
     return rate, steps
+
+
+def _falling(course: Course, level: float, step: int, limits: Limits) -> float:
+    """0 while the level comes down; in the step in which plasma would fall through the target, what stops it there."""
+    end = (step + 1) * FINE
+    missing = level - float(course.plasma[end])
+    if course.site is not None or missing <= 0:
+        return 0.0
+    rate = missing / float(course.responses.step[FINE])
+    return _allowed(rate, rate, limits)
 
 
 def _holding(

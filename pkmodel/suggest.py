@@ -449,8 +449,9 @@ class _Asked:
         rows, clock = [], 0.0
         per_volume = _quantity(self.pump.concentration, "concentration", "pump.concentration")
         for dose, over in pieces:
-            rate = dose / over if over else None
-            rows.append(Row(clock, dose, over, rate, None if rate is None else 1000 * rate / per_volume))
+            rate = float(f"{dose / over:.12g}") if over else None
+            volume_rate = None if rate is None else float(f"{1000 * rate / per_volume:.12g}")
+            rows.append(Row(clock, dose, over, rate, volume_rate))
             clock += over
         total = sum(dose for dose, _ in pieces)
         return Suggestion(

@@ -11,7 +11,7 @@ import yaml
 
 from pkmodel.ink import COLOURS
 from pkmodel.lessons import bench, pictures
-from pkmodel.lessons.lesson import Answer, Lesson, Prediction, Scene, Step, amount
+from pkmodel.lessons.steps import Answer, Lesson, Prediction, Scene, Step, amount
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,7 +67,7 @@ def _two_hours() -> Answer:
     result = bench.run(SINGLE, MODEL, until="26 h")
     left = 100 * float(result.level()[0, 120]) / bench.peak(result)
     return Answer(
-        value=first.value,
+        value=float(first.value),
         unit="points",
         sentence=(
             f"By {first.value} points (SD {first.sd}, n = {first.n}) after 2 h; on day 7 of escitalopram the fall "
@@ -138,7 +138,7 @@ def _draw_two_hours(ax: Axes, revealed: bool, prediction: Prediction) -> None:
 def _relapse() -> Answer:
     figure = published()["ketamine_relapse"]
     return Answer(
-        value=figure.value,
+        value=float(figure.value),
         unit="d",
         sentence=f"After {figure.value:.0f} days, in the median of those who had responded.",
         numbers=((figure.what, figure.value, figure.unit),),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pkmodel.lessons import bench, pictures
-from pkmodel.lessons.lesson import Answer, Lesson, Prediction, Scene, Step, amount
+from pkmodel.lessons.steps import Answer, Lesson, Prediction, Scene, Step, amount
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

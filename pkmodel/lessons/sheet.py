@@ -8,7 +8,7 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from pkmodel.disclaimer import NOT_FOR_CARE
-from pkmodel.lessons.lesson import Lesson, Prediction, Step, amount
+from pkmodel.lessons.steps import Lesson, Prediction, Step, amount
 
 if TYPE_CHECKING:
     import jinja2
