@@ -130,7 +130,7 @@ def _simulate(ask: Asked, text: str, until: float | None = None) -> Result:
         load_protocol(yaml.safe_load(text)),
         ask.model,
         ask.patient,
-        until=f"{ask.until if until is None else until!r} h",
+        until=f"{max(ask.until, ask.over or 0.0) if until is None else until!r} h",
         every=f"{ask.step / FINE!r} h",
         effects=ask.effects,
     )
