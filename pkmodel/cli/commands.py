@@ -15,6 +15,7 @@ from pkmodel.cli import effects, large, library, running, several
 from pkmodel.cli.compare import compare
 from pkmodel.cli.design import design
 from pkmodel.cli.files import whole
+from pkmodel.cli.lessons import lessons
 from pkmodel.cli.options import (
     Age,
     Ancestry,
@@ -31,6 +32,7 @@ from pkmodel.cli.options import (
 from pkmodel.cli.report import make_report
 from pkmodel.cli.schema import schema
 from pkmodel.cli.sensitivity import sensitivity
+from pkmodel.cli.suggest import suggest
 from pkmodel.cli.verify import verify
 from pkmodel.disclaimer import NOT_FOR_CARE
 from pkmodel.errors import InputError, Problem
@@ -52,10 +54,12 @@ app.add_typer(effects.effects, name="effects")
 app.add_typer(library.protocols, name="protocols")
 app.add_typer(library.scenarios, name="scenarios")
 app.add_typer(library.populations, name="populations")
+app.add_typer(lessons, name="lessons")
 app.command()(verify)
 app.command()(compare)
 app.command()(design)
 app.command()(sensitivity)
+app.command()(suggest)
 app.command()(schema)
 app.command()(large.merge)
 app.command()(large.replay)
