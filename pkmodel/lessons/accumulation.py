@@ -55,8 +55,7 @@ def _twice_a_week() -> Answer:
         ),
         sources=(
             bench.source_of(NASAL_MODEL),
-            "Spravato (esketamine) nasal spray, prescribing information: no accumulation at twice a week; terminal "
-            "half-life 7 to 12 h (evidence: primary)",
+            "Spravato (esketamine) nasal spray, prescribing information (evidence: primary)",
         ),
     )
 

@@ -75,7 +75,7 @@ def _draw(ax: Axes, texts: dict[str, str], hours: float, title: str, top: float)
     ax.set_xlim(0, hours * (60 if hours <= 4 else 1))
     ax.set_ylim(0, top)
     x = "minutes from the start" if hours <= 4 else "hours from the start"
-    pictures.axes(ax, x=x, y="NMDA receptors occupied [%],\nillustrative", title=title)
+    pictures.axes(ax, x=x, y="occupied [%],\nillustrative", title=title)
     pictures.names_at_the_end(ax, ends)
     pictures.credit(ax, MODEL, EFFECT)
 
@@ -149,7 +149,8 @@ def _a_day_later() -> Answer:
             (f"after 24 h on {OTHER} (illustrative)", 100 * other_later, "%"),
         ),
         why=(
-            "In trials, mood was better a day after one dose (7.6 points on the MADRS against saline, at 24 h). By "
+            "In one trial, mood was better a day after a single dose (50 mg by nose: 7.6 points on the MADRS against "
+            "saline, at 24 h). By "
             "then next to nothing is bound: whatever lasts is not the block itself.",
             "What the block sets off, and whether the block is what matters, is debated. This curve cannot tell.",
             "Dissociation, by contrast, comes and goes with the level, some minutes behind it.",

@@ -19,10 +19,7 @@ NASAL = bench.single("84 mg", drug="esketamine", route="intranasal", device=DEVI
 VEIN = bench.single("35 mg", "40 min", drug="esketamine")
 MOUTH = bench.single("84 mg", drug="esketamine", route="oral")
 LONG = "240 h"
-LABEL = (
-    "Spravato (esketamine) nasal spray, prescribing information: bioavailability 48 % of 84 mg, "
-    "time to peak 20 to 40 min after the last spray (evidence: primary)"
-)
+LABEL = "Spravato (esketamine) nasal spray, prescribing information (evidence: primary)"
 
 
 @cache

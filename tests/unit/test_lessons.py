@@ -393,6 +393,13 @@ def test_a_worksheet_stands_alone(name: str) -> None:
     assert ("illustrative</span>" in full) == (name == "mechanism")
 
 
+def test_sources_give_no_answer_away() -> None:
+    """They stand on the sheet without answers too, so what the label says of a peak or of accumulation is not there."""
+    for name in ("nose_and_vein", "accumulation"):
+        for step in lesson(name).steps:
+            assert not any("min after" in source or "no accumulation" in source for source in step.answer().sources)
+
+
 def test_the_command(command: Command, tmp_path: Path) -> None:
     """List, show, and write; as JSON too."""
     listed = command("lessons", "--json")
