@@ -148,7 +148,7 @@ def test_clinics_effects_and_draws(tmp_path: Path, tree: dict[str, Any]) -> None
     scenario = pk.load_scenario("iv_titrated")
     pk.run(scenario.with_options(n=20), out=tmp_path / "a", pictures=False)
     page = pages.html_of(tmp_path / "a")
-    assert "What is decided on the day" in page and "What the clinic did" in page
+    assert "What changes it on the day" in page and "What was done on the day" in page
     assert "0.5 fraction of maximal effect" in page
     tree |= {"arms": {"one": {"protocol": "iv_single"}}, "model": "ketamine_kamp2020"}
     tree |= {"effects": ["nausea"], "variability": {"parameter_uncertainty": True, "outer": 20}}
