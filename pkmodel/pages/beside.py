@@ -116,7 +116,7 @@ def clinics(run: Finished) -> Section | None:
     columns += [number("Of all sessions"), number("Most in one session"), number("In the last session")]
     caption = f"Share of {run.findings['n']:,} patients in whom it was done; what was never done is left out"
     note = "clinic.csv has every session, ledger.parquet every check of every patient."
-    return Section("clinic", "What the clinic did", (table(caption, columns, cells, note),))
+    return Section("clinic", "What was done on the day", (table(caption, columns, cells, note),))
 
 
 def failing(run: Finished) -> Section | None:

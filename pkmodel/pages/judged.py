@@ -10,7 +10,7 @@ from pkmodel import findings, wording
 from pkmodel.pages.blocks import Block, Cell, Column, Heading, Items, Section, Strip, Verdict, Words, number, table
 from pkmodel.pages.finished import Finished
 from pkmodel.pages.grounds import unit_in
-from pkmodel.pages.numerals import NONE, percent, percents, quantity, value
+from pkmodel.pages.numerals import NONE, percent, percents, quantity, value, whole_percent
 from pkmodel.specs.clause import COMBINED
 from pkmodel.specs.rule import Rule
 
@@ -52,7 +52,7 @@ def _rule(run: Finished, rule: Rule, rows: Sequence[Found]) -> list[Block]:
     named += " (illustrative)" if teaching else ""
     windows = list(dict.fromkeys(row["window"] for row in rows))
     (first, *_) = rows
-    required = f"{100 * first['required']:g} %"
+    required = whole_percent(first["required"])
     head = f"{rule.id}: {named}, required in {required}"
     blocks: list[Block] = [Heading(head)]
     if rule.title:
@@ -108,7 +108,7 @@ def _sentence(row: Found, several: bool) -> str:
     who = row["arm"] + (f" on {row['model']}" if several else "")
     return (
         f"{who}{_over(row['window'])}: {percent(row['share'])} of {row['n']:,} patients keep it "
-        f"({percents(row['low'], row['high'])}), {100 * row['required']:g} % are required: {row['verdict']}."
+        f"({percents(row['low'], row['high'])}), {whole_percent(row['required'])} are required: {row['verdict']}."
     )
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import pkmodel as pk
-from pkmodel import pages
+from pkmodel import merging, pages, report
 from pkmodel.disclaimer import NOT_FOR_CARE
 from pkmodel.pages import contents, finished, pdf
 from pkmodel.pages.blocks import Picture, Report, Table
@@ -42,8 +42,8 @@ def _said(tree: dict[str, Any], out: Path, n: int = 20) -> tuple[Report, str]:
     return contents.report(finished.read(out)), pages.html_of(out).replace("\u00a0", " ")
 
 
-def _tables(report: Report, key: str) -> list[Table]:
-    (section,) = (section for section in report.sections if section.key == key)
+def _tables(made: Report, key: str) -> list[Table]:
+    (section,) = (section for section in made.sections if section.key == key)
     return [block for block in section.blocks if isinstance(block, Table)]
 
 
@@ -73,20 +73,38 @@ def test_the_page_needs_nothing_else(run: Path) -> None:
 
 def test_the_course_is_that_of_the_middle_patient(run: Path) -> None:
     """Medians of patients.parquet; mg per kilogram times that weight, as it is rounded."""
-    report = contents.report(finished.read(run))
+    made = contents.report(finished.read(run))
     patients = pd.read_parquet(run / "patients.parquet")
     weight = f"{patients['weight_kg'].median():.0f}"
-    iv, nasal = _tables(report, "arms")
+    iv, nasal = _tables(made, "arms")
     assert iv.caption == f"iv. The course for {weight} kg"
     ((_, (row,)),) = iv.groups
     assert float(str(row[5])) == pytest.approx(0.5 * float(weight), abs=0.51)
     assert [row[-1] for _, rows in nasal.groups for row in rows] == ["2 devices", "2 devices"]
 
 
+def test_a_run_in_blocks_and_shards(tmp_path: Path, tree: dict[str, Any]) -> None:
+    """The middle is that of the first block, and said so; shards merged have the report of the run in one piece."""
+    tree["model"], tree["population"] = "esketamine_otto2021", "elderly"
+    tree["arms"] = {"iv": tree["arms"]["iv"]}
+    del tree["compare"]
+    small = pk.load_scenario(tree).with_options(n=150)
+    report.run(small, tmp_path / "one", block=64)
+    for index in (1, 2):
+        report.run_shard(small, f"{index}/2", tmp_path / str(index), block=64)
+    merging.merge([tmp_path / "2", tmp_path / "1"], tmp_path / "out")
+    assert (tmp_path / "out" / "report.html").read_bytes() == (tmp_path / "one" / "report.html").read_bytes()
+    found = finished.read(tmp_path / "out")
+    patients = pd.read_parquet(tmp_path / "out" / "patients.parquet")
+    assert found.middle.of == 64 and found.middle.weight == patients["weight_kg"][:64].median()
+    counts = patients["outside_valid_for"].astype(object).value_counts()
+    assert found.outside["esketamine_otto2021"] == counts[counts > 0].to_dict() != {}
+
+
 def test_pictures_are_told_in_words(run: Path) -> None:
     """The heights that a description names are those of the bands."""
-    report = contents.report(finished.read(run))
-    (figures,) = (section for section in report.sections if section.key == "figures")
+    made = contents.report(finished.read(run))
+    (figures,) = (section for section in made.sections if section.key == "figures")
     bands = pd.read_parquet(run / "bands.parquet")
     top = bands[(bands["arm"] == "iv") & (bands["output"] == "esketamine")]
     described = {block.name: block.alt for block in figures.blocks if isinstance(block, Picture)}
@@ -110,12 +128,12 @@ def test_several_models_and_who_is_outside(tmp_path: Path, tree: dict[str, Any])
     tree |= {"arms": {"one": {"protocol": "iv_single", "drug": "own"}}}
     tree |= {"models": ["ketamine_herd2007", "esketamine_otto2021"], "rules": tree["rules"][:1]}
     del tree["model"], tree["compare"]
-    report, page = _said(tree, tmp_path)
-    (judged, *_) = _tables(report, "findings")
+    made, page = _said(tree, tmp_path)
+    (judged, *_) = _tables(made, "findings")
     assert [column.head for column in judged.columns][:2] == ["Arm", "Model"]
     patients = pd.read_parquet(tmp_path / "patients.parquet")
     outside = patients[patients["outside_valid_for"].notna()].groupby("model", observed=True).size()
-    (table,) = _tables(report, "outside")
+    (table,) = _tables(made, "outside")
     ((_, rows),) = table.groups
     assert {row[0]: int(str(row[2]).split()[0]) for row in rows} == outside.to_dict()
     (joint,) = json.loads((tmp_path / "findings.json").read_text())["joint"]
@@ -130,7 +148,7 @@ def test_clinics_effects_and_draws(tmp_path: Path, tree: dict[str, Any]) -> None
     scenario = pk.load_scenario("iv_titrated")
     pk.run(scenario.with_options(n=20), out=tmp_path / "a", pictures=False)
     page = pages.html_of(tmp_path / "a")
-    assert "What is decided on the day" in page and "What the clinic did" in page
+    assert "What changes it on the day" in page and "What was done on the day" in page
     assert "0.5 fraction of maximal effect" in page
     tree |= {"arms": {"one": {"protocol": "iv_single"}}, "model": "ketamine_kamp2020"}
     tree |= {"effects": ["nausea"], "variability": {"parameter_uncertainty": True, "outer": 20}}
