@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pkmodel import console
-from pkmodel.cli import effects, large, library, running, several
+from pkmodel.cli import effects, large, library, page, running, several
 from pkmodel.cli.compare import compare
 from pkmodel.cli.design import design
 from pkmodel.cli.files import whole
@@ -58,6 +58,7 @@ app.command()(sensitivity)
 app.command()(schema)
 app.command()(large.merge)
 app.command()(large.replay)
+app.command()(page.app)
 
 
 class FailOn(StrEnum):
