@@ -11,6 +11,9 @@ from typing import Any
 
 from htmltools import Tag, TagList, tags
 
+#: Shiny shall not take them for inputs of its own.
+OURS = {"data-shiny-no-bind-input": ""}
+
 
 def ident(path: str) -> str:
     """The id of the field of a place."""
@@ -20,14 +23,14 @@ def ident(path: str) -> str:
 def number(path: str, label: str, value: Any = "", *, unit: str = "", hint: str = "", **attrs: Any) -> Tag:
     """A field for a number; ``step`` and the like go to the input."""
     attrs = {"step": "any", "inputmode": "decimal", **attrs}
-    box = tags.input(type="number", id=ident(path), data_path=path, value=_text(value), autocomplete="off", **attrs)
+    box = tags.input(type="number", id=ident(path), data_path=path, value=_text(value), autocomplete="off", **attrs, **OURS)
     return _field(path, label, TagList(box, tags.span(unit, class_="unit") if unit else None), hint)
 
 
 def text(path: str, label: str, value: str = "", *, hint: str = "", **attrs: Any) -> Tag:
     """A field for text, such as a time with its unit."""
     box = tags.input(
-        type="text", id=ident(path), data_path=path, value=value, autocomplete="off", spellcheck="false", **attrs
+        type="text", id=ident(path), data_path=path, value=value, autocomplete="off", spellcheck="false", **attrs, **OURS
     )
     return _field(path, label, box, hint)
 
@@ -57,9 +60,10 @@ def slider(
                 value=_text(value),
                 aria_label=f"{label}, slider",
                 **data,
+                **OURS,
             ),
             tags.input(
-                type="number", id=ident(path), data_path=path, value=_text(value), step="any", inputmode="decimal"
+                type="number", id=ident(path), data_path=path, value=_text(value), step="any", inputmode="decimal", **OURS
             ),
             unit if isinstance(unit, Tag) else tags.span(unit, class_="unit"),
             class_="slider",
@@ -78,7 +82,7 @@ def choice(
     bare: bool = False,
 ) -> Tag:
     """A list to choose from, value -> text, or group -> such a list; ``bare``: the label is for screen readers only."""
-    box = tags.select(*_options(choices, value), id=ident(path), data_path=path)
+    box = tags.select(*_options(choices, value), id=ident(path), data_path=path, **OURS)
     if bare:
         return tags.span(tags.label(label, for_=ident(path), class_="unseen"), box)
     return _field(path, label, box, hint)
@@ -96,7 +100,7 @@ def _options(choices: Mapping[str, Any], value: str) -> list[Tag]:
 
 def tick(path: str, label: str, value: bool = False, *, hint: str = "") -> Tag:
     """A box to tick."""
-    box = tags.input(type="checkbox", id=ident(path), data_path=path, checked="" if value else None)
+    box = tags.input(type="checkbox", id=ident(path), data_path=path, checked="" if value else None, **OURS)
     note = tags.small(hint, class_="hint") if hint else None
     return tags.div(box, tags.label(label, note, for_=ident(path)), class_="tick")
 
@@ -108,7 +112,7 @@ def ticks(path: str, legend: str, choices: Mapping[str, str], values: Iterable[s
     for key, words in choices.items():
         name = f"{ident(path)}-{key}"
         box = tags.input(
-            type="checkbox", id=name, data_list=path, value=key, checked="" if key in ticked else None
+            type="checkbox", id=name, data_list=path, value=key, checked="" if key in ticked else None, **OURS
         )
         boxes.append(tags.div(box, tags.label(words, for_=name), class_="tick"))
     note = tags.p(hint, class_="hint") if hint else None

@@ -43,6 +43,7 @@ def patient() -> TagList:
                 *(tags.option(name, value=name) for name in PRESETS),
                 id="preset",
                 data_pick="preset",
+                **inputs.OURS,
             ),
             class_="field",
         ),
@@ -97,7 +98,7 @@ def course() -> TagList:
     """What is given."""
     return TagList(
         ui.output_ui("arm_switch"),
-        choice("@.protocol", "Protocol of the library", protocols(), "iv_single"),
+        choice("@.protocol", "Protocol of the library", protocols(), "esketamine_iv_single"),
         ui.output_ui("rows"),
         tags.details(
             tags.summary("Add a dose"),
@@ -196,7 +197,7 @@ def take() -> TagList:
         tags.h3("A link that brings this page back"),
         tags.p("It works on a computer where pkmodel app runs.", class_="hint"),
         tags.label("Link", for_="link-text", class_="unseen"),
-        tags.textarea(id="link-text", readonly="", rows="3"),
+        tags.textarea(id="link-text", readonly="", rows="3", **inputs.OURS),
         act("copy", "Copy the link", arg="link-text"),
         tags.details(tags.summary("The protocol as text"), ui.output_ui("yaml_text")),
     )

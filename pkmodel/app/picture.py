@@ -76,18 +76,39 @@ def figure_of(
         having = {
             name: result for name, result in drawn.items() if any(effect in result.model.effects for effect in names)
         }
+        if not having:
+            continue
         one: Any = next(iter(having.values())) if len(drawn) == 1 else having
         plots.concentration(one, outputs=names, ax=axes, **common)
         axes.set_xlabel("")
-        axes.tick_params(labelbottom=False)
+        axes.set_xticklabels([])
+        axes.set_ylabel(_effect_label(names, having), fontsize=9.5)
         if len(names) == 1 and (legend := axes.get_legend()) is not None:
             legend.remove()
-    for name, result in results.items():
-        if name in people:
-            _own_line(result, outputs[0], levels, normalise=view.normalise)
+    for axes in (levels, *effects):
+        for said in [text for text in axes.texts if text.get_rotation() == 90]:  # the grades, which the page and the foot say
+            said.remove()
+    if people:
+        doses.set_ylabel("rate [mg/h]\nmedian" if "rate" in doses.get_ylabel() else "dose [mg]\nmedian", fontsize=9.5)
+        for name, result in results.items():
+            if name in people:
+                _own_line(result, outputs[0], levels, normalise=view.normalise)
+        levels.text(0.995, 0.02, "thin black: the patient", transform=levels.transAxes, ha="right", fontsize=8.5, color=INK)
     if foot:
-        page.text(0.005, 0.008, f"{IN_A_FIGURE} pkmodel", fontsize=8, color="#555555")
+        models = {curve.model: curve.result.model.evidence for curve in shown.by_name.values()}
+        named = ", ".join(f"{name} (evidence: {grade})" for name, grade in models.items())
+        page.text(0.005, 0.008, f"{IN_A_FIGURE} {named}", fontsize=8, color="#444444")
     return page
+
+
+def _effect_label(names: Sequence[str], having: Mapping[str, Result]) -> str:
+    """The name of a panel of effects in lines that fit a low one."""
+    from pkmodel.plots import unit_of
+
+    unit = unit_of(next(r.model for r in having.values() if names[0] in r.model.effects), names[0])
+    unit = unit.replace("fraction of maximal effect", "share of max.")
+    what = names[0].rpartition("_")[0] if names[0][-4:].isdigit() else names[0]
+    return f"{what.replace('_', ' ') if len(names) == 1 else 'effects'}\n[{unit.replace(', ', chr(10))}]"
 
 
 def _has_metabolite(results: Mapping[str, Result]) -> bool:

@@ -13,6 +13,7 @@ from pkmodel.app.state import Limits
 from pkmodel.exact_figures import figures_for
 from pkmodel.plots import unit_of
 from pkmodel.request import Request, Span
+from pkmodel.simulation import Result
 from pkmodel.specs.rule_checks import offered
 
 _COURSE = Span("course")
@@ -34,7 +35,7 @@ class Readout:
     time_above: float | None
     """h above the upper limit."""
     until_below: float | None
-    """h from the start of the course until it stays below the discharge level; infinite: not in the time looked at."""
+    """h from the start of the last session until it stays below the discharge level; infinite: not in its window."""
 
 
 def readouts(shown: Curves, limits: Limits, outputs: Sequence[str] = ()) -> list[Readout]:
@@ -71,7 +72,7 @@ def _of_curve(key: _Key, limits: Limits) -> tuple[Readout, ...]:
             asked["time_above"] = Request("time_above", name, threshold=limits.upper)
         if discharge is not None and discharge[0] == name and "time_until_below" in has:
             asked["until_below"] = Request("time_until_below", name, threshold=discharge[1])
-        wanted |= {request: [_COURSE] for request in asked.values()}
+        wanted |= {request: [_span(metric, result)] for metric, request in asked.items()}
         rows.append((name, asked))
     last = max(result.until - result.schedule.last_start, metrics.LAST_WINDOW)
     figures = figures_for(
@@ -86,7 +87,8 @@ def _of_curve(key: _Key, limits: Limits) -> tuple[Readout, ...]:
     found = []
     for name, asked in rows:
         values = {
-            metric: float(metrics.evaluate(figures[name], _COURSE, request)[0]) for metric, request in asked.items()
+            metric: float(metrics.evaluate(figures[name], _span(metric, result), request)[0])
+            for metric, request in asked.items()
         }
         found.append(
             Readout(
@@ -102,6 +104,11 @@ def _of_curve(key: _Key, limits: Limits) -> tuple[Readout, ...]:
             )
         )
     return tuple(found)
+
+
+def _span(metric: str, result: Result) -> Span:
+    """What a number is taken over: leaving the clinic is a question of the last session."""
+    return Span("session", len(result.schedule.sessions)) if metric == "until_below" else _COURSE
 
 
 def discharge_level(curve: Curve, limits: Limits) -> tuple[str, float] | None:
@@ -149,6 +156,7 @@ def peak_sentence(found: Sequence[Readout], parents: Mapping[str, str]) -> str:
     for one in found:
         if one.output != parents.get(one.curve) or one.peak is None:
             continue
-        which = "" if len(parents) == 1 else f"{one.curve}: "
-        said.append(f"{which}{one.output} peaks at {number_words(one.peak, one.unit)}, {time_words(one.time_of_peak)} after the start")
-    return "; ".join(said) + "." if said else ""
+        peak, when = number_words(one.peak, one.unit), time_words(one.time_of_peak)
+        after = when if when.startswith("day") else f"{when} after the start"
+        said.append(f"{one.output} peaks at {peak}, {after}" if len(parents) == 1 else f"{one.curve} {peak} at {when}")
+    return ("" if len(parents) == 1 else "Peaks: ") + "; ".join(said) + "." if said else ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -39,10 +41,17 @@ class Page:
         self.new: dict[str, Any] = dict(_NEW)
         self.state = reactive.value(State())
         self.shown: reactive.Value[Curves] = reactive.value(compute.curves(State()))
-        self.people: reactive.Value[dict[str, Result]] = reactive.value({})
+        self.people: reactive.Value[tuple[Any, dict[str, Result]]] = reactive.value((None, {}))
+        """The results of virtual patients by curve, with what they were computed for."""
         self.said: reactive.Value[tuple[str, ...]] = reactive.value(())
         self.structure: reactive.Value[int] = reactive.value(0)
         """Counts up where fields come or go, so that they are made anew; not while one of them is typed in."""
+
+    def band(self) -> dict[str, Result]:
+        """The virtual patients of the curves that are shown; none while they are computed."""
+        state, shown = self.state(), self.shown()
+        key, people = self.people()
+        return people if state.crowd.n and key == crowd_key(state, shown) else {}
 
     async def begin(self, query: str) -> None:
         """The page of the link, or a fresh one."""
@@ -293,7 +302,7 @@ def server(input: Inputs, output: Outputs, session: Session) -> None:  # noqa: A
         if at is not None:
             await page.point(at)
 
-    _bands(page)
+    _bands(page, session)
     _curve(page, input, session)
     _texts(page)
     _controls(page)
@@ -306,62 +315,55 @@ def _hours(point: Any) -> float | None:
     return max(float(x), 0.0) if isinstance(x, (int, float)) else None
 
 
-def _bands(page: Page) -> None:
+def _bands(page: Page, session: Session) -> None:
     """Bands of a population: a quick one of a hundred, then the whole; in a thread, so that no drag waits."""
-    import asyncio
+    asked: dict[str, Any] = {"key": None, "task": None}
 
-    @reactive.extended_task
-    async def crowd(state: State, shown: Curves, n: int) -> tuple[State, int, dict[str, Result]]:
-        return state, n, await asyncio.to_thread(compute.bands, state, shown, n)
-
-    def courses(state: State, shown: Curves) -> Any:
-        """What the band depends on; the patient of the page is not in it."""
-        return (
-            tuple((name, curve.model, compute.key_of(state.arms[curve.arm], curve.arm), curve.drug) for name, curve in ((c.name, c) for c in shown.main.values())),
-            shown.effects,
-            shown.until,
-            state.crowd,
-        )
-
-    asked: dict[str, Any] = {"key": None}
+    async def refine(key: Any, state: State, shown: Curves) -> None:
+        for n in dict.fromkeys((min(FIRST, state.crowd.n), state.crowd.n)):
+            said: tuple[str, ...] = ()
+            try:
+                people = await asyncio.to_thread(compute.bands, state, shown, n)
+            except PkmodelError as error:
+                people, said = {}, tuple(_sentences(error))
+            if asked["key"] != key:  # the page has moved on
+                return
+            async with reactive.lock():
+                page.people.set((key, people))
+                if said:
+                    page.said.set(said)
+                await reactive.flush()
+            if said:
+                return
 
     @reactive.effect
     def _ask() -> None:
         state, shown = page.state(), page.shown()
-        key = courses(state, shown)
+        key = crowd_key(state, shown)
         if key == asked["key"]:
             return
         asked["key"] = key
-        crowd.cancel()
-        if state.crowd.n == 0:
-            page.people.set({})
-            return
-        crowd.invoke(state, shown, min(FIRST, state.crowd.n))
+        if state.crowd.n:
+            # In a context of its own: what it sets later is no part of this effect.
+            asked["task"] = asyncio.create_task(refine(key, state, shown), context=contextvars.Context())
 
-    @reactive.effect
-    def _answer() -> None:
-        if crowd.status() == "error":
-            error = crowd.error()
-            page.people.set({})
-            page.said.set(tuple(_sentences(error)) if isinstance(error, PkmodelError) else (str(error),))
-            return
-        if crowd.status() != "success":
-            return
-        state, n, people = crowd.result()
-        with reactive.isolate():
-            if courses(state, page.shown()) != asked["key"] and courses(page.state(), page.shown()) != courses(state, page.shown()):
-                return
-            page.people.set(people)
-            if n < state.crowd.n:
-                crowd.invoke(state, page.shown(), state.crowd.n)
+    session.on_ended(lambda: asked.update(key=None))
+
+
+def crowd_key(state: State, shown: Curves) -> Any:
+    """What the band depends on; the patient of the page is not in it."""
+    courses = [
+        (curve.name, curve.model, compute.key_of(state.arms[curve.arm], curve.arm), curve.drug)
+        for curve in shown.main.values()
+    ]
+    return tuple(courses), shown.effects, shown.until, state.crowd
 
 
 def _curve(page: Page, input: Inputs, session: Session) -> None:  # noqa: A002
     """The picture, what is under the pointer, and the sentence of the peak."""
 
     def people() -> dict[str, Result]:
-        shown, found = page.shown(), page.people()
-        return {name: result for name, result in found.items() if name in shown.by_name and result.until == shown.until}
+        return page.band()
 
     def sentence() -> str:
         shown = page.shown()
@@ -514,8 +516,7 @@ def _controls(page: Page) -> None:
             state = page.state()
         words = {}
         for name in names:
-            file = compute.effect_of(name)
-            words[name] = file.title + ("" if not file.illustrative or "illustrative" in file.title else " (illustrative)")
+            words[name] = tables.effect_words(name)
         if not words:
             return tags.p("No effect of the library fits this model.", class_="hint")
         return ticks("effects", "Effects", words, state.effects)
@@ -526,7 +527,7 @@ def _controls(page: Page) -> None:
         shown = found[4] if found is not None else ()
         with reactive.isolate():
             state = page.state()
-        names = {"parent": "level of the drug", **{name: tables._short(name) for name in shown}}
+        names = {"parent": "level of the drug", **{name: tables.short(name) for name in shown}}
         return choice("limits.discharge_of", "of", names, state.limits.discharge_of)
 
 
@@ -537,23 +538,23 @@ def _graded(name: str) -> str:
 def _files(page: Page) -> None:
     """What leaves the page."""
 
-    @render.download(filename="pkmodel.png")
+    @render.download_link(filename="pkmodel.png")
     def png() -> Any:
         with reactive.isolate():
-            state, shown, people = page.state(), page.shown(), page.people()
+            state, shown, people = page.state(), page.shown(), page.band()
         yield drawn(figure_of(state, shown, people, 1100, 640, foot=True), 2.0).png
 
-    @render.download(filename="levels.csv")
+    @render.download_link(filename="levels.csv")
     def csv() -> Any:
         with reactive.isolate():
             shown = page.shown()
         yield take_away.csv_text(shown)
 
-    @render.download(filename=lambda: take_away.yaml_name(page.history.now, "a"))
+    @render.download_link(filename=lambda: take_away.yaml_name(page.history.now, "a"))
     def yaml_a() -> Any:
         yield take_away.yaml_text(page.history.now, "a")
 
-    @render.download(filename=lambda: take_away.yaml_name(page.history.now, "b"))
+    @render.download_link(filename=lambda: take_away.yaml_name(page.history.now, "b"))
     def yaml_b() -> Any:
         yield take_away.yaml_text(page.history.now, "b")
 

@@ -83,7 +83,7 @@ class Arm(_Part):
     """One regimen: a protocol of the library, rows, or the text of a protocol file; and the model it runs on."""
 
     source: Literal["library", "rows", "text"] = "library"
-    protocol: Name = "iv_single"
+    protocol: Name = "esketamine_iv_single"
     drug: fields.Drug = "ketamine"
     rows: Annotated[tuple[Row, ...], Field(max_length=MOST_ROWS)] = ()
     text: Annotated[str, Field(max_length=20_000)] = ""

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from htmltools import Tag, TagList, tags
 
-from pkmodel.app.compute import Curve, Curves
+from pkmodel.app.compute import Curve, Curves, effect_of
 from pkmodel.app.inputs import act, choice, number, text
 from pkmodel.app.panels import ROUTES, UNITS
 from pkmodel.app.readouts import Readout, duration_words, number_words, time_words
@@ -35,18 +35,18 @@ def numbers(found: Sequence[Readout], state: State, shown: Curves) -> Tag:
     upper, leave = state.limits.upper, state.limits.discharge
     heads = [("Curve", several), ("Output", True), ("Peak", True), ("at", True), ("AUC", True)]
     heads += [(f"above {upper:g} ng/mL" if upper else "", upper is not None)]
-    of = {"parent": "", **{name: f" {_short(name)}" for name in shown.effects}}.get(state.limits.discharge_of, "")
+    of = {"parent": "", **{name: f" {short(name)}" for name in shown.effects}}.get(state.limits.discharge_of, "")
     heads += [(f"until{of} below {leave:g} {'%' if of else 'ng/mL'}" if leave else "", leave is not None)]
     body = []
     colours = {name: place for place, name in enumerate(shown.by_name)}
     for one in found:
         if not state.view.metabolites and _is_metabolite(one, shown):
             continue
-        name = tags.span(_short(one.output), tags.em(" illustrative") if one.illustrative else None)
+        name = tags.span(short(one.output), tags.em(" illustrative") if one.illustrative else None)
         cells = [
             tags.th(tags.span(class_=f"dot c{colours[one.curve] % 6}"), one.curve, scope="row") if several else None,
             tags.td(name) if several else tags.th(name, scope="row"),
-            tags.td(number_words(one.peak, _unit(one.unit)), class_="n"),
+            tags.td(_level(one.peak, one.unit), class_="n"),
             tags.td(time_words(one.time_of_peak), class_="n"),
             tags.td(number_words(one.auc, f"{one.unit.partition('/')[0]}\u00b7h/{one.unit.partition('/')[2]}" if "/" in one.unit else "h"), class_="n"),
             tags.td(duration_words(one.time_above), class_="n") if upper is not None else None,
@@ -72,14 +72,23 @@ def _is_metabolite(one: Readout, shown: Curves) -> bool:
     return one.output in model.outputs and one.output != model.parent
 
 
-def _short(name: str) -> str:
-    """An effect without the name of its publication."""
+def short(name: str) -> str:
+    """An output or effect in words, without the name of its publication."""
     head, _, tail = name.rpartition("_")
     return head.replace("_", " ") if head and tail[-4:].isdigit() else name.replace("_", " ")
 
 
-def _unit(unit: str) -> str:
-    return "of 1" if unit == "fraction of maximal effect" else unit
+def effect_words(name: str) -> str:
+    """An effect in words, with its publication; and that it is illustrative."""
+    tail = name.rpartition("_")[2]
+    paper = f" ({tail[:-4].capitalize()} {tail[-4:]})" if tail[-4:].isdigit() else ""
+    return short(name) + paper + (", illustrative" if effect_of(name).illustrative else "")
+
+
+def _level(value: float | None, unit: str) -> str:
+    if value is not None and unit == "fraction of maximal effect":
+        return f"{100 * value:.3g} % of max."
+    return number_words(value, unit)
 
 
 def row_cards(arm: Arm, key: ArmKey) -> Tag:
@@ -159,15 +168,15 @@ def evidence(shown: Curves, people: Mapping[str, Result], said: Sequence[str]) -
         for name, model in models.items()
     ]
     warnings = list(dict.fromkeys(w for curve in shown.by_name.values() for w in curve.result.warnings))
-    warnings += [w for result in people.values() for w in result.warnings if w not in warnings]
     outside = [w for w in warnings if "outside" in w or "extrapolate" in w]
     quiet = [w for w in warnings if w not in outside]
+    quiet += [w for w in dict.fromkeys(w for result in people.values() for w in result.warnings) if w not in warnings]
     drawn = [tags.li(sentence) for sentence in (*said, *quiet)]
     return tags.div(
         tags.p(*_joined(names, len(models))),
         *(tags.p(tags.b("Outside its range: "), sentence, class_="outside") for sentence in outside[:3]),
         tags.details(
-            tags.summary(f"{len(drawn)} notes: what is assumed, borrowed or left out"), tags.ul(*drawn)
+            tags.summary(f"{len(drawn)} {'note' if len(drawn) == 1 else 'notes'}: what is assumed, borrowed or left out"), tags.ul(*drawn)
         )
         if drawn
         else None,

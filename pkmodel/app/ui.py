@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from htmltools import HTML, Tag, tags
 from shiny import ui
 
@@ -9,6 +11,8 @@ from pkmodel.app import panels
 from pkmodel.app.inputs import act
 from pkmodel.disclaimer import NOT_FOR_CARE
 
+#: Where Shiny puts its scripts.
+DEPENDENCIES = '<meta name="shiny-dependency-placeholder" content="">'
 #: The tabs, in the order of a lesson; the names are those of the functions in ``panels``.
 TABS = {
     "patient": "Patient",
@@ -20,14 +24,20 @@ TABS = {
 }
 
 
-def page() -> Tag:
-    """The page as it is served; every value is then set from the state."""
+def page() -> Any:
+    """The page as it is served, without Bootstrap; every value is then set from the state."""
+    html = str(_page()).replace('<meta name="shiny-dependency-placeholder" content=""/>', DEPENDENCIES)
+    return ui.page_html(f"<!doctype html>\n{html}")
+
+
+def _page() -> Tag:
     return tags.html(
         tags.head(
             tags.meta(charset="utf-8"),
             tags.title("pkmodel: ketamine and esketamine, from dose to level"),
             tags.meta(name="viewport", content="width=device-width, initial-scale=1"),
-            tags.link(rel="icon", href="data:,"),
+            tags.meta(name="shiny-dependency-placeholder", content=""),
+            tags.link(rel="icon", href="favicon.svg", type="image/svg+xml"),
             tags.link(rel="stylesheet", href="page.css"),
         ),
         tags.body(
