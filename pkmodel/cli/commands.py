@@ -30,6 +30,7 @@ from pkmodel.cli.options import (
 )
 from pkmodel.cli.schema import schema
 from pkmodel.cli.sensitivity import sensitivity
+from pkmodel.cli.suggest import suggest
 from pkmodel.cli.verify import verify
 from pkmodel.disclaimer import NOT_FOR_CARE
 from pkmodel.errors import InputError, Problem
@@ -55,6 +56,7 @@ app.command()(verify)
 app.command()(compare)
 app.command()(design)
 app.command()(sensitivity)
+app.command()(suggest)
 app.command()(schema)
 app.command()(large.merge)
 app.command()(large.replay)
