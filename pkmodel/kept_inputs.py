@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,20 @@ def _check(item: dict[str, Any], name: str, where: str) -> None:
 def read(file: Path) -> Scenario:
     """The scenario of an ``inputs.json``. Raises InputError where there is none, or as :func:`scenario_of` does."""
     return scenario_of(read_json(file, "a run's"), str(file))
+
+
+def check_against(scenario: Scenario, manifest: Mapping[str, Any], file: Path) -> None:
+    """Raise InputError where the inputs of a run are not those whose hashes its manifest holds.
+
+    ``file`` is where they were read from.
+    """
+    here = {key: item.sha256 for key, item in scenario.inputs.items()}
+    noted: Mapping[str, Any] = manifest.get("inputs", {})
+    for key in dict.fromkeys((*noted, *here)):
+        there = noted.get(key, {}).get("sha256")
+        if here.get(key) != there:
+            found, expected = f"hash {str(here.get(key))[:12]}", f"{str(there)[:12]}, as manifest.json says"
+            raise InputError(Problem(found, expected, key, str(file)))
 
 
 def read_json(file: Path, whose: str) -> dict[str, Any]:

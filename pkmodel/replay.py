@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,13 +99,7 @@ def replay(folder: Path, *, jobs: int = 1, progress: Progress | None = None) -> 
     manifest_file, inputs_file = folder / "manifest.json", folder / kept_inputs.FILE
     manifest = kept_inputs.read_json(manifest_file, "a finished run's")
     scenario = kept_inputs.read(inputs_file)
-    here = {key: item.sha256 for key, item in scenario.inputs.items()}
-    noted: Mapping[str, Any] = manifest.get("inputs", {})
-    for key in dict.fromkeys((*noted, *here)):
-        there = noted.get(key, {}).get("sha256")
-        if here.get(key) != there:
-            found, expected = f"hash {str(here.get(key))[:12]}", f"{str(there)[:12]}, as {manifest_file.name} says"
-            raise InputError(Problem(found, expected, key, str(inputs_file)))
+    kept_inputs.check_against(scenario, manifest, inputs_file)
     # A number of patients that a precision took is found again, with the intervals that go with it.
     n = manifest.get("n") if scenario.spec.precision is None else None
     scenario = scenario.with_options(n=n, seed=manifest.get("seed"))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pkmodel import run_files
+from pkmodel import pages, run_files
 from pkmodel import study as studies
 from pkmodel.engine import AUTO, Numerics
 from pkmodel.errors import InputError, Problem
@@ -63,7 +63,7 @@ def run(
     chunk, block
         patients to a chunk, which is a matter of speed, and to a part file, which decides its row groups.
     pictures
-        whether figures are drawn.
+        whether figures are drawn, and the report with them.
 
     Raises
     ------
@@ -218,6 +218,9 @@ def finish(
     write_json(folder / kept_inputs.FILE, kept_inputs.plain(job.scenario, precise=precise is not None))
     asked = {"block": job.block, "options": run_folder.identity(job)["options"]}
     run_files.write_manifest(study, folder, command, asked | ({"shards": shards} if shards else {}))
+    if pictures:
+        # Made of the files alone, as `pkmodel report` does later.
+        (folder / pages.FILE).write_text(pages.html_of(folder), encoding="utf-8", newline="\n")
     return study
 
 

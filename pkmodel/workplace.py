@@ -27,7 +27,12 @@ FILES = (
     "session_peaks.png",
     "inputs.json",
     "manifest.json",
+    "report.html",
 )
+#: The pictures that a run may draw, in the order in which they are looked at.
+PICTURES_OF_RUN = ("bands.png", "models.png", "session_peaks.png")
+#: What ``pkmodel report`` may leave beside them.
+FILES_OF_REPORT = ("report.pdf",)
 #: What there is besides where rules are judged in arms that are compared.
 FILES_OF_PAIRS = ("needed.csv",)
 #: And where an arm runs on several models.
@@ -42,6 +47,7 @@ FILES_OF_COMPARISON = ("comparison.json", "comparison.png", "proportionality.csv
 FILES_OF_DESIGN = ("design.json", "design.csv", "design.png", "sensitivity.json", "sensitivity.csv", "sensitivity.png")
 ALL_FILES = (
     *FILES,
+    *FILES_OF_REPORT,
     *FILES_OF_PAIRS,
     *FILES_OF_SEVERAL,
     *FILES_OF_CLINICS,

@@ -28,6 +28,7 @@ from pkmodel.cli.options import (
     Weight,
     patient_of,
 )
+from pkmodel.cli.report import make_report
 from pkmodel.cli.schema import schema
 from pkmodel.cli.sensitivity import sensitivity
 from pkmodel.cli.suggest import suggest
@@ -61,6 +62,7 @@ app.command()(schema)
 app.command()(large.merge)
 app.command()(large.replay)
 app.command()(page.app)
+app.command("report")(make_report)
 
 
 class FailOn(StrEnum):

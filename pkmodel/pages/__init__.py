@@ -1,0 +1,41 @@
+"""The report of a finished run as one file to read, print and hand on: ``report.html``, or ``report.pdf``.
+
+Both are made from what the run's directory holds and from nothing else, so that a report can be made again, byte for
+byte, wherever the directory goes. Neither the date nor the command as it was typed is in it: they are in the manifest.
+
+    finished   what the directory holds, or why it is no finished run
+    contents   the sections, in order; courses, judged, beside, pictures and grounds each make some of them
+    blocks     what a section is made of: text, tables, pictures; the same for every form
+    html, pdf  the two forms
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+#: Its name in the directory of a run.
+FILE, FILE_PDF = "report.html", "report.pdf"
+
+__all__ = ["FILE", "FILE_PDF", "html_of", "pdf_of"]
+
+
+def html_of(folder: Path) -> str:
+    """The report of the finished run in a directory, as one HTML page that needs nothing else.
+
+    Raises InputError where the directory holds no finished run, or a file of it is missing, damaged or not of this
+    run.
+    """
+    from pkmodel.pages import contents, finished, html
+
+    return html.page(contents.report(finished.read(folder)))
+
+
+def pdf_of(folder: Path) -> bytes:
+    """The same report as a PDF.
+
+    Raises InputError as :func:`html_of` does, and where the package ``typst`` (extra ``pdf``) is not installed.
+    """
+    from pkmodel.pages import contents, finished, pdf
+
+    pdf.needed()
+    return pdf.document(contents.report(finished.read(folder)))
