@@ -200,7 +200,9 @@ def curves(state: State) -> Curves:
 def _title(state: State, key: ArmKey, model: str, main: bool) -> str:
     if state.b is None:
         return model
-    return key.upper() if main else f"{key.upper()}, {model}"
+    name = state.arms[key].name
+    arm = f"{key.upper()} ({name})" if name else key.upper()
+    return arm if main else f"{arm}, {model}"
 
 
 @dataclass(frozen=True)

@@ -81,10 +81,12 @@ def figure_of(
         one: Any = next(iter(having.values())) if len(drawn) == 1 else having
         plots.concentration(one, outputs=names, ax=axes, **common)
         axes.set_xlabel("")
-        axes.set_xticklabels([])
-        axes.set_ylabel(_effect_label(names, having), fontsize=9.5)
+        for tick in [text for text in axes.texts if text.get_gid() == "x tick"]:  # the axis of time is at the foot
+            tick.remove()
+        axes.set_ylabel(_effect_label(names, having), fontsize=8.5)
         if len(names) == 1 and (legend := axes.get_legend()) is not None:
             legend.remove()
+    levels.set_ylabel(levels.get_ylabel().replace(" patients", ""), fontsize=9.5)
     for axes in (levels, *effects):
         for said in [text for text in axes.texts if text.get_rotation() == 90]:  # the grades, which the page and the foot say
             said.remove()

@@ -11,9 +11,9 @@ from typing import Any
 from htmltools import Tag, TagList, tags
 from shiny import Inputs, Outputs, Session, reactive, render
 
-from pkmodel.app import compute, rows, tables, take_away
+from pkmodel.app import compute, lessons_tab, rows, suggest_tab, tables, take_away
 from pkmodel.app.compute import Curves, readable
-from pkmodel.app.drawn import picture
+from pkmodel.app.drawn import picture, ratio_of, size_of
 from pkmodel.app.history import History
 from pkmodel.app.inputs import act, choice, ticks
 from pkmodel.app.link import packed, unpacked
@@ -76,6 +76,10 @@ class Page:
         self.history.put(state, what, time.monotonic())
         await self.show(anew=anew)
         return True
+
+    async def refuse(self, error: PkmodelError) -> None:
+        """Say what was wrong, and keep the page."""
+        self.said.set(tuple(_sentences(error)))
 
     async def show(self, said: tuple[str, ...] = (), *, anew: bool = True) -> None:
         """Draw the state that the history holds."""
@@ -230,6 +234,8 @@ def server(input: Inputs, output: Outputs, session: Session) -> None:  # noqa: A
     """Wire one browser's page."""
     page = Page(session)
     started = reactive.value(False)
+    suggesting = suggest_tab.wire(page, session)
+    teaching = lessons_tab.wire(page, session)
 
     @reactive.effect
     async def _begin() -> None:
@@ -287,6 +293,10 @@ def server(input: Inputs, output: Outputs, session: Session) -> None:  # noqa: A
                 await page.take(state.model_copy(update={"view": view}), anew=True)
             case "swap" if state.b is not None:
                 await page.take(state.model_copy(update={"a": state.b, "b": state.a}), anew=True)
+            case "suggest" | "follow":
+                await suggesting(name, arg, fields)
+            case _:
+                await teaching(name, arg, fields)
 
     @reactive.effect
     @reactive.event(input.curve_click)
@@ -372,9 +382,9 @@ def _curve(page: Page, input: Inputs, session: Session) -> None:  # noqa: A002
 
     @picture
     def curve() -> dict[str, Any]:
-        width, height = _size(session, "curve")
+        width, height = size_of(session, "curve")
         state, shown = page.state(), page.shown()
-        made = drawn(figure_of(state, shown, people(), width, height), _ratio(session))
+        made = drawn(figure_of(state, shown, people(), width, height), ratio_of(session))
         with reactive.isolate():
             return {"picture": made, "alt": f"Levels over time. {sentence()}"}
 
@@ -396,16 +406,6 @@ def _curve(page: Page, input: Inputs, session: Session) -> None:  # noqa: A002
     def evidence() -> Tag:
         shown = page.shown()
         return tables.evidence(shown, people(), shown.notes)
-
-
-def _size(session: Session, name: str) -> tuple[float, float]:
-    width = session.clientdata.output_width(name) or 800
-    height = session.clientdata.output_height(name) or 480
-    return max(float(width), 240.0), max(float(height), 200.0)
-
-
-def _ratio(session: Session) -> float:
-    return min(float(session.clientdata.pixelratio() or 1), 2.0)
 
 
 def _under(shown: Curves, state: State, at: float) -> str:

@@ -82,6 +82,7 @@ class Row(_Part):
 class Arm(_Part):
     """One regimen: a protocol of the library, rows, or the text of a protocol file; and the model it runs on."""
 
+    name: Annotated[str, Field(max_length=24)] = ""
     source: Literal["library", "rows", "text"] = "library"
     protocol: Name = "esketamine_iv_single"
     drug: fields.Drug = "ketamine"
