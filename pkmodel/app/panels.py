@@ -107,7 +107,7 @@ def course() -> TagList:
                 number("new.dose", "Dose", 0.2, min=0),
                 choice("new.unit", "Unit", UNITS, "mg/kg"),
                 choice("new.route", "Route", ROUTES, "iv"),
-                text("new.at", "At", "60 min", hint="such as 90 min, 2 h, 3 d"),
+                text("new.at", "At", "60 min", hint="90 min, 3 d"),
                 text("new.over", "Over", "", hint="empty: at once"),
                 class_="grid",
             ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from htmltools import Tag, TagList, tags
@@ -436,7 +436,7 @@ def _texts(page: Page) -> None:
     @render.ui
     def messages() -> Tag:
         said = page.said()
-        return tags.div(*(tags.p(sentence) for sentence in said), id="messages", role="alert", class_="messages")
+        return tags.div(*(tags.p(sentence) for sentence in said), role="alert", class_="messages")
 
 
 def _controls(page: Page) -> None:
@@ -504,7 +504,7 @@ def _controls(page: Page) -> None:
         label = "Model" if state.b is None else f"Model of course {key.upper()}"
         return TagList(
             choice("@.model", label, named, state.arms[key].model),
-            ticks("also", "Further models (of course A)" if state.b else "Further models", also, state.also) if also else None,
+            _folded("Further models", ticks("also", "Also drawn for course A", also, state.also), state.also) if also else None,
         )
 
     @render.ui
@@ -519,7 +519,7 @@ def _controls(page: Page) -> None:
             words[name] = tables.effect_words(name)
         if not words:
             return tags.p("No effect of the library fits this model.", class_="hint")
-        return ticks("effects", "Effects", words, state.effects)
+        return _folded("Effects", ticks("effects", "Drawn under the levels", words, state.effects), state.effects)
 
     @render.ui
     def discharge_of() -> Tag:
@@ -529,6 +529,11 @@ def _controls(page: Page) -> None:
             state = page.state()
         names = {"parent": "level of the drug", **{name: tables.short(name) for name in shown}}
         return choice("limits.discharge_of", "of", names, state.limits.discharge_of)
+
+
+def _folded(title: str, what: Tag, chosen: Sequence[str]) -> Tag:
+    """A list that is folded away where nothing of it is chosen."""
+    return tags.details(tags.summary(title + (f": {len(chosen)} chosen" if chosen else "")), what, open="" if chosen else None)
 
 
 def _graded(name: str) -> str:

@@ -108,9 +108,9 @@ def _stage() -> Tag:
         hover=ui.hover_opts(delay=60, delay_type="throttle", clip=True),
     )
     return tags.main(
+        ui.output_ui("messages"),
         tags.div(
             tags.h2(ui.output_text("headline", inline=True), id="peak", aria_live="polite", aria_atomic="true"),
-            ui.output_ui("messages"),
             ui.output_ui("numbers"),
             tags.div(plot, class_="picture"),
             tags.p(
