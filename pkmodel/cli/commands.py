@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pkmodel import console
-from pkmodel.cli import effects, large, library, running, several
+from pkmodel.cli import effects, large, library, page, running, several
 from pkmodel.cli.compare import compare
 from pkmodel.cli.design import design
 from pkmodel.cli.files import whole
@@ -63,6 +63,7 @@ app.command()(suggest)
 app.command()(schema)
 app.command()(large.merge)
 app.command()(large.replay)
+app.command()(page.app)
 app.command("report")(make_report)
 
 
