@@ -190,7 +190,11 @@ def curves(state: State) -> Curves:
             effects = tuple(name for name in state.effects if name in effects_for_cached(key_of(arm, key), model, drug))
             if index == 0:
                 fitting += [name for name in effects if name not in fitting]
-                notes += [f"{left} does not fit {model}, and is left out there." for left in state.effects if left not in effects]
+                notes += [
+                    f"{left} does not fit {model}, and is left out there."
+                    for left in state.effects
+                    if left not in effects
+                ]
             result = _simulated(key_of(arm, key), model, state.person, effects, until, every, drug)
             title = _title(state, key, model, index == 0)
             found[title] = Curve(title, key, model, drug, result, spec, index == 0)
@@ -261,7 +265,15 @@ def bands(state: State, shown: Curves, n: int) -> dict[str, Result]:
         arm = state.arms[curve.arm]
         every = step_of(shown.until, 500)
         found[curve.name] = _of_population(
-            key_of(arm, curve.arm), curve.model, crowd.population, n, crowd.seed, shown.effects, shown.until, every, curve.drug
+            key_of(arm, curve.arm),
+            curve.model,
+            crowd.population,
+            n,
+            crowd.seed,
+            shown.effects,
+            shown.until,
+            every,
+            curve.drug,
         )
     return found
 
@@ -286,6 +298,14 @@ def _of_population(
     if whole.variability.between_occasion is not None:
         people = sample_occasions(people, whole, seed, len(spec.plan()))
     return simulate(spec, loaded, people, until=f"{until:.12g} h", every=every, drug=drug, effects=files, seed=seed)
+
+
+def crowd_key(state: State, shown: Curves) -> Any:
+    """What the band depends on; the patient of the page is not in it."""
+    courses = [
+        (curve.name, curve.model, key_of(state.arms[curve.arm], curve.arm), curve.drug) for curve in shown.main.values()
+    ]
+    return tuple(courses), shown.effects, shown.until, state.crowd
 
 
 def readable(error: InputError | RunError) -> list[str]:

@@ -147,7 +147,9 @@ def _given(row: Row, index: int, key: str) -> list[_Given]:
     if over < 0 or (row.over.strip() and over == 0):
         raise InputError(Problem(row.over, "a time above 0, or nothing for a dose at once", field("over")))
     if row.unit in _RATES and not over:
-        raise InputError(Problem("nothing", f"for how long {_decimal(Fraction(row.dose))} {row.unit} runs", field("over")))
+        raise InputError(
+            Problem("nothing", f"for how long {_decimal(Fraction(row.dose))} {row.unit} runs", field("over"))
+        )
     if row.unit in _NASAL:
         if row.route != "intranasal":
             raise InputError(Problem(f"{row.unit} on the route {row.route}", "the route intranasal", field("route")))
@@ -233,7 +235,9 @@ def _sessions(doses: Sequence[_Given], key: str) -> list[_Session]:
     for before, after in zip(found, found[1:], strict=False):
         if after.start == before.start:
             said = f"two doses of different kinds at {time_text(after.start)}"
-            raise InputError(Problem(said, "one of them later, by a minute say", label_of(f"{key}.rows.{after.doses[0].row}.at")))
+            raise InputError(
+                Problem(said, "one of them later, by a minute say", label_of(f"{key}.rows.{after.doses[0].row}.at"))
+            )
     return found
 
 

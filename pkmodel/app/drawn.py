@@ -9,7 +9,7 @@ from shiny import Session
 from shiny.render.renderer import Renderer
 
 
-class picture(Renderer[dict[str, Any]]):  # noqa: N801 - a decorator, as Shiny names its own
+class picture(Renderer[dict[str, Any]]):
     """Renders what a function returns: a ``picture`` (:class:`pkmodel.app.picture.Picture`) and its ``alt`` text."""
 
     async def transform(self, value: dict[str, Any]) -> Any:

@@ -23,14 +23,23 @@ def ident(path: str) -> str:
 def number(path: str, label: str, value: Any = "", *, unit: str = "", hint: str = "", **attrs: Any) -> Tag:
     """A field for a number; ``step`` and the like go to the input."""
     attrs = {"step": "any", "inputmode": "decimal", **attrs}
-    box = tags.input(type="number", id=ident(path), data_path=path, value=_text(value), autocomplete="off", **attrs, **OURS)
+    box = tags.input(
+        type="number", id=ident(path), data_path=path, value=_text(value), autocomplete="off", **attrs, **OURS
+    )
     return _field(path, label, TagList(box, tags.span(unit, class_="unit") if unit else None), hint)
 
 
 def text(path: str, label: str, value: str = "", *, hint: str = "", **attrs: Any) -> Tag:
     """A field for text, such as a time with its unit."""
     box = tags.input(
-        type="text", id=ident(path), data_path=path, value=value, autocomplete="off", spellcheck="false", **attrs, **OURS
+        type="text",
+        id=ident(path),
+        data_path=path,
+        value=value,
+        autocomplete="off",
+        spellcheck="false",
+        **attrs,
+        **OURS,
     )
     return _field(path, label, box, hint)
 
@@ -63,7 +72,13 @@ def slider(
                 **OURS,
             ),
             tags.input(
-                type="number", id=ident(path), data_path=path, value=_text(value), step="any", inputmode="decimal", **OURS
+                type="number",
+                id=ident(path),
+                data_path=path,
+                value=_text(value),
+                step="any",
+                inputmode="decimal",
+                **OURS,
             ),
             unit if isinstance(unit, Tag) else tags.span(unit, class_="unit"),
             class_="slider",

@@ -19,7 +19,7 @@ from pkmodel.lessons import LESSONS, Lesson, Step, lesson, worksheet
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from pkmodel.app.server import Page
+    from pkmodel.app.page import Page
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def wire(page: Page, session: Session) -> Any:
 
     async def go(to: Place | None) -> None:
         place.set(to)
-        await session.send_custom_message("lesson", to.id if to is not None else "")
+        await page.tell("lesson", to.id if to is not None else "")
 
     async def do(name: str, arg: str, fields: Mapping[str, Any]) -> None:
         with reactive.isolate():
@@ -70,9 +70,9 @@ def wire(page: Page, session: Session) -> Any:
                 case "again" if now is not None:
                     await go(Place(now.id, now.step))
                 case "play" if now is not None and await page.take(state_of(now.lesson.scene), anew=True):
-                    await session.send_custom_message("tab", "curves")
+                    await page.tell("tab", "curves")
         except PkmodelError as error:
-            await page.refuse(error)
+            page.refuse(error)
 
     @picture
     def lesson_picture() -> dict[str, Any] | None:
@@ -204,14 +204,23 @@ def _question(step: Step) -> Tag:
             ),
             class_="field",
         )
-    return tags.div(tags.p(step.question, class_="question"), asked, act("reveal", "Reveal", class_="main", id="reveal"), data_form="", class_="form")
+    return tags.div(
+        tags.p(step.question, class_="question"),
+        asked,
+        act("reveal", "Reveal", class_="main", id="reveal"),
+        data_form="",
+        class_="form",
+    )
 
 
 def _answer(now: Place) -> Tag:
     """The answer with its reasons, numbers and sources."""
     answer = now.now.answer()
     unit = now.now.unit if isinstance(now.prediction, float) else ""
-    rows = [tags.tr(tags.th(label, scope="row"), tags.td(f"{value:.4g} {unit_}".strip())) for label, value, unit_ in answer.numbers]
+    rows = [
+        tags.tr(tags.th(label, scope="row"), tags.td(f"{value:.4g} {unit_}".strip()))
+        for label, value, unit_ in answer.numbers
+    ]
     more = now.step + 1 < len(now.lesson.steps)
     said = f"{now.prediction:g} {unit}".strip() if isinstance(now.prediction, float) else str(now.prediction)
     return tags.div(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from htmltools import Tag, TagList, tags
+from htmltools import TagList, tags
 from shiny import ui
 
 from pkmodel.app import inputs
@@ -166,7 +166,9 @@ def curves() -> TagList:
                 text("view.clock", "Clock time of the start", hint="such as 09:00; empty: hours"),
                 class_="pair",
             ),
-            tags.datalist(*(tags.option(value=hours) for hours in ("2", "4", "6", "12", "24", "48", "168", "672")), id="hours"),
+            tags.datalist(
+                *(tags.option(value=hours) for hours in ("2", "4", "6", "12", "24", "48", "168", "672")), id="hours"
+            ),
         ),
     )
 

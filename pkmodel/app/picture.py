@@ -88,14 +88,18 @@ def figure_of(
             legend.remove()
     levels.set_ylabel(levels.get_ylabel().replace(" patients", ""), fontsize=9.5)
     for axes in (levels, *effects):
-        for said in [text for text in axes.texts if text.get_rotation() == 90]:  # the grades, which the page and the foot say
+        for said in [
+            text for text in axes.texts if text.get_rotation() == 90
+        ]:  # the grades, which the page and the foot say
             said.remove()
     if people:
         doses.set_ylabel("rate [mg/h]\nmedian" if "rate" in doses.get_ylabel() else "dose [mg]\nmedian", fontsize=9.5)
         for name, result in results.items():
             if name in people:
                 _own_line(result, outputs[0], levels, normalise=view.normalise)
-        levels.text(0.995, 0.02, "thin black: the patient", transform=levels.transAxes, ha="right", fontsize=8.5, color=INK)
+        levels.text(
+            0.995, 0.02, "thin black: the patient", transform=levels.transAxes, ha="right", fontsize=8.5, color=INK
+        )
     if foot:
         models = {curve.model: curve.result.model.evidence for curve in shown.by_name.values()}
         named = ", ".join(f"{name} (evidence: {grade})" for name, grade in models.items())

@@ -55,7 +55,9 @@ class _Key:
         return id(self.curve.result)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and other.curve.result is self.curve.result and other.curve.name == self.curve.name
+        return (
+            isinstance(other, _Key) and other.curve.result is self.curve.result and other.curve.name == self.curve.name
+        )
 
 
 @lru_cache(maxsize=64)

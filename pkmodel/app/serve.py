@@ -40,7 +40,9 @@ def application() -> App:
     try:
         from shiny import App
     except ImportError:
-        raise InputError(Problem("no Shiny for Python", 'the extra: pip install "pkmodel[app]"', "pkmodel app")) from None
+        raise InputError(
+            Problem("no Shiny for Python", 'the extra: pip install "pkmodel[app]"', "pkmodel app")
+        ) from None
     from pkmodel.app.server import server
     from pkmodel.app.ui import page
 

@@ -180,7 +180,7 @@ def edited(state: State, changes: Mapping[str, Any]) -> State:
             for part in parents:
                 holder = holder[int(part)] if isinstance(holder, list) else holder[part]
             key: Any = int(last) if isinstance(holder, list) else last
-            holder[key]  # noqa: B018 - what is not there is no field
+            holder[key]
         except (KeyError, IndexError, TypeError, ValueError):
             raise InputError(Problem(shown(path), "a field of the page")) from None
         holder[key] = _plain(value, holder[key])

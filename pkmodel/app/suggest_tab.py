@@ -165,4 +165,3 @@ def _shown(made: Suggestion) -> Tag:
         ),
         class_="form",
     )
-

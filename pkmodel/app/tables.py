@@ -48,7 +48,13 @@ def numbers(found: Sequence[Readout], state: State, shown: Curves) -> Tag:
             tags.td(name) if several else tags.th(name, scope="row"),
             tags.td(_level(one.peak, one.unit), class_="n"),
             tags.td(time_words(one.time_of_peak), class_="n"),
-            tags.td(number_words(one.auc, f"{one.unit.partition('/')[0]}\u00b7h/{one.unit.partition('/')[2]}" if "/" in one.unit else "h"), class_="n"),
+            tags.td(
+                number_words(
+                    one.auc,
+                    f"{one.unit.partition('/')[0]}\u00b7h/{one.unit.partition('/')[2]}" if "/" in one.unit else "h",
+                ),
+                class_="n",
+            ),
             tags.td(duration_words(one.time_above), class_="n") if upper is not None else None,
             tags.td(duration_words(one.until_below), class_="n") if leave is not None else None,
         ]
@@ -103,7 +109,12 @@ def row_cards(arm: Arm, key: ArmKey) -> Tag:
                 tags.div(
                     number(f"{at}.dose", "Dose", row.dose, min=0),
                     choice(f"{at}.unit", "Unit", UNITS, row.unit),
-                    choice(f"{at}.route", "Route", {**ROUTES, **({} if row.route in ROUTES else {row.route: row.route})}, row.route),
+                    choice(
+                        f"{at}.route",
+                        "Route",
+                        {**ROUTES, **({} if row.route in ROUTES else {row.route: row.route})},
+                        row.route,
+                    ),
                     text(f"{at}.at", "At", row.at),
                     text(f"{at}.over", "Over", row.over, placeholder="at once"),
                     act("remove", "Remove", arg=str(index), aria_label=f"Remove row {index + 1}"),
@@ -135,9 +146,16 @@ def nurse_table(curve: Curve) -> TagList:
     parts: list[Tag] = []
     for above, of_phase in groupby(rows[:_MOST_SESSIONS], key=heading):
         shown = lines(of_phase, patient=True)
-        columns = [name for name in ("day", "time", "route", "dose", "mg", "take", "how") if any(line.get(name) for line in shown)]
+        columns = [
+            name
+            for name in ("day", "time", "route", "dose", "mg", "take", "how")
+            if any(line.get(name) for line in shown)
+        ]
         head = tags.tr(*(tags.th(name, scope="col") for name in columns))
-        body = [tags.tr(*(tags.td(line.get(name, ""), class_="n" if name == "mg" else None) for name in columns)) for line in shown]
+        body = [
+            tags.tr(*(tags.td(line.get(name, ""), class_="n" if name == "mg" else None) for name in columns))
+            for line in shown
+        ]
         parts.append(
             tags.div(
                 tags.table(tags.caption(above), tags.thead(head), tags.tbody(*body)),
@@ -176,7 +194,10 @@ def evidence(shown: Curves, people: Mapping[str, Result], said: Sequence[str]) -
         tags.p(*_joined(names, len(models))),
         *(tags.p(tags.b("Outside its range: "), sentence, class_="outside") for sentence in outside[:3]),
         tags.details(
-            tags.summary(f"{len(drawn)} {'note' if len(drawn) == 1 else 'notes'}: what is assumed, borrowed or left out"), tags.ul(*drawn)
+            tags.summary(
+                f"{len(drawn)} {'note' if len(drawn) == 1 else 'notes'}: what is assumed, borrowed or left out"
+            ),
+            tags.ul(*drawn),
         )
         if drawn
         else None,

@@ -32,7 +32,9 @@ def command_lines(state: State, shown: Curves, out: str = ".csv") -> list[str]:
     groups: dict[tuple[ArmKey, str], list[Curve]] = {}
     for curve in shown.by_name.values():
         groups.setdefault((curve.arm, curve.drug), []).append(curve)
-    return [_command(state, shown, list(curves), out, place, len(groups)) for place, curves in enumerate(groups.values())]
+    return [
+        _command(state, shown, list(curves), out, place, len(groups)) for place, curves in enumerate(groups.values())
+    ]
 
 
 def _command(state: State, shown: Curves, curves: list[Curve], out: str, place: int, of: int) -> str:

@@ -130,7 +130,9 @@ def test_what_is_wrong_is_said_with_its_row(row: Row, said: str) -> None:
 
 def test_what_cannot_be_given_at_the_same_time_is_refused() -> None:
     with pytest.raises(InputError, match="row 2, at"):
-        protocol_of(by_rows(Row(dose=0.5, over="40 min"), Row(dose=50, unit="mg", route="oral", at="20 min"), drug="esketamine"))
+        protocol_of(
+            by_rows(Row(dose=0.5, over="40 min"), Row(dose=50, unit="mg", route="oral", at="20 min"), drug="esketamine")
+        )
     with pytest.raises(InputError, match="row 2, at"):
         protocol_of(by_rows(Row(dose=0.5, over="40 min"), Row(dose=50, unit="mg", at="20 min")))
 

@@ -17,7 +17,9 @@ from pkmodel.app.state import Arm, Crowd, Limits, Person, Row, State, View
 from pkmodel.errors import InputError
 from pkmodel.lessons import LESSONS
 
-BY_ROWS = Arm(source="rows", drug="ketamine", model="ketamine_kamp2020", rows=(Row(dose=0.5, over="40 min"), Row(at="3 h")))
+BY_ROWS = Arm(
+    source="rows", drug="ketamine", model="ketamine_kamp2020", rows=(Row(dose=0.5, over="40 min"), Row(at="3 h"))
+)
 
 
 def test_numbers_are_those_of_the_api() -> None:
@@ -90,7 +92,12 @@ def test_the_first_of_many_patients_are_those_of_few() -> None:
     "state",
     [
         State(a=BY_ROWS, view=View(log=True)),
-        State(a=BY_ROWS, b=Arm(protocol="iv_single"), effects=("dissociation_olofsen2022", "nausea"), view=View(normalise=True)),
+        State(
+            a=BY_ROWS,
+            b=Arm(protocol="iv_single"),
+            effects=("dissociation_olofsen2022", "nausea"),
+            view=View(normalise=True),
+        ),
         State(crowd=Crowd(n=20), view=View(clock="09:00", hours=3), limits=Limits(upper=100, lower=20)),
         State(a=Arm(protocol="iv_six_and_maintenance")),
     ],
@@ -111,7 +118,9 @@ def test_the_command_line_gives_the_same_numbers(tmp_path: Path, monkeypatch: py
 
     from pkmodel.cli.commands import app
 
-    person = Person(weight=154, weight_unit="lb", height=65, height_unit="inch", ancestry="japanese", cyp2b6_activity=0.5)
+    person = Person(
+        weight=154, weight_unit="lb", height=65, height_unit="inch", ancestry="japanese", cyp2b6_activity=0.5
+    )
     state = State(person=person, a=BY_ROWS, effects=("dissociation_olofsen2022",))
     shown = compute.curves(state)
     (line,) = take_away.command_lines(state, shown)

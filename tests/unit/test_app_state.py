@@ -39,7 +39,11 @@ ARMS = st.builds(
 STATES = st.builds(
     State,
     person=st.builds(
-        Person, weight=NUMBERS, weight_unit=st.sampled_from(["kg", "lb"]), age=st.floats(0, 120), severity=st.none() | NUMBERS
+        Person,
+        weight=NUMBERS,
+        weight_unit=st.sampled_from(["kg", "lb"]),
+        age=st.floats(0, 120),
+        severity=st.none() | NUMBERS,
     ),
     a=ARMS,
     b=st.none() | ARMS,

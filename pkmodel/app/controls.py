@@ -1,0 +1,135 @@
+"""The parts of the tabs that follow the state: which arm, which rows, which models and effects fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from htmltools import Tag, TagList, tags
+from shiny import reactive, render
+
+from pkmodel.app import compute, tables
+from pkmodel.app.inputs import act, choice, ticks
+from pkmodel.app.page import Page
+
+
+def wire(page: Page) -> None:
+    """The parts of the tabs that follow the state."""
+
+    @render.ui
+    def arm_switch() -> Tag:
+        page.structure()
+        with reactive.isolate():
+            state = page.state()
+        if state.b is None:
+            return tags.div(act("beside", "Compare with a second course (B)"), class_="arms")
+        buttons = [
+            act(
+                "arm",
+                f"Course {key.upper()}",
+                arg=key,
+                aria_pressed=str(key == state.view.arm).lower(),
+                class_=f"arm {key}",
+            )
+            for key in ("a", "b")
+        ]
+        return tags.div(
+            *buttons,
+            act("swap", "Swap"),
+            act("alone", "Remove B"),
+            class_="arms",
+            role="group",
+            aria_label="Course to change",
+        )
+
+    @render.ui
+    def rows() -> Tag:
+        page.structure()
+        with reactive.isolate():
+            state = page.state()
+        arm = state.arm
+        if arm.source == "rows":
+            return tags.div(
+                tags.div(
+                    choice(
+                        f"{state.view.arm}.drug", "Drug", {"ketamine": "ketamine", "esketamine": "esketamine"}, arm.drug
+                    )
+                ),
+                tables.row_cards(arm, state.view.arm),
+            )
+        what = "The protocol of the library" if arm.source == "library" else "A protocol as text"
+        return tags.div(tags.p(f"{what} is shown."), act("rows", "Edit it as rows"), class_="asis")
+
+    @render.ui
+    def nurse() -> Tag:
+        shown, state = page.shown(), page.state()
+        return tags.div(tables.nurse_table(shown.main[state.view.arm]))
+
+    fits: reactive.Value[Any] = reactive.value(None)
+
+    @reactive.effect
+    def _fits() -> None:
+        state, shown = page.state(), page.shown()
+        curve = shown.main[state.view.arm]
+        mine = compute.suited(curve.spec)
+        first = shown.main["a"]
+        others = {name: mode for name, mode in compute.suited(first.spec).items() if name != first.model}
+        effects = dict.fromkeys(
+            name
+            for one in shown.main.values()
+            for name in compute.effects_for_cached(compute.key_of(state.arms[one.arm], one.arm), one.model, one.drug)
+        )
+        fits.set((state.view.arm, tuple(mine), tuple(others.items()), tuple(effects), shown.effects, curve.model))
+
+    @render.ui
+    def models() -> TagList:
+        found = fits()
+        if found is None:
+            return TagList()
+        page.structure()
+        key, mine, others, *_ = found
+        with reactive.isolate():
+            state = page.state()
+        named = {"": "the default of its drug and routes", **{name: _graded(name) for name in mine}}
+        also = {name: _graded(name) + (" \u2013 given the S half" if mode == "half" else "") for name, mode in others}
+        label = "Model" if state.b is None else f"Model of course {key.upper()}"
+        return TagList(
+            choice("@.model", label, named, state.arms[key].model),
+            _folded("Further models", ticks("also", "Also drawn for course A", also, state.also), state.also)
+            if also
+            else None,
+        )
+
+    @render.ui
+    def effects() -> Tag:
+        found = fits()
+        names = found[3] if found is not None else ()
+        page.structure()
+        with reactive.isolate():
+            state = page.state()
+        words = {}
+        for name in names:
+            words[name] = tables.effect_words(name)
+        if not words:
+            return tags.p("No effect of the library fits this model.", class_="hint")
+        return _folded("Effects", ticks("effects", "Drawn under the levels", words, state.effects), state.effects)
+
+    @render.ui
+    def discharge_of() -> Tag:
+        found = fits()
+        shown = found[4] if found is not None else ()
+        with reactive.isolate():
+            state = page.state()
+        names = {"parent": "level of the drug", **{name: tables.short(name) for name in shown}}
+        return choice("limits.discharge_of", "of", names, state.limits.discharge_of)
+
+
+def _folded(title: str, what: Tag, chosen: Sequence[str]) -> Tag:
+    """A list that is folded away where nothing of it is chosen."""
+    return tags.details(
+        tags.summary(title + (f": {len(chosen)} chosen" if chosen else "")), what, open="" if chosen else None
+    )
+
+
+def _graded(name: str) -> str:
+    return f"{name} ({compute.model_of(name).evidence})"
