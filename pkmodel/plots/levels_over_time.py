@@ -18,8 +18,8 @@ from pkmodel.plots.curves import (
     Curve,
     axis_of,
     conversion,
+    credit,
     curves_of,
-    evidence_of,
     exact_peaks,
     figures,
     named,
@@ -97,17 +97,38 @@ def concentration(
         where there is nothing to draw, an output is unknown, units cannot be converted, or an argument is not such.
     """
     by_name = named(results)
+    if ax is None:
+        figure = Figure(figsize=(9.0, 5.0), dpi=100)
+        width = 0.825 if two_scales(by_name.values()) else 0.875  # what is given at once has an axis on the right
+        ax = figure.add_axes((0.095, 0.36, width, 0.55))
+        dose_ax = dose_ax if dose_ax is not None else figure.add_axes((0.095, 0.115, width, 0.225))
+    look: dict[str, Any] = {"log": log, "clock": clock, "normalise": normalise, "marks_of_peak": marks_of_peak}
+    span = draw(by_name, outputs, ax, limits=limits, window=window, label=dose_ax is None, **look)
+    if dose_ax is not None:
+        doses(by_name if len(by_name) > 1 else by_name[""], ax=dose_ax, clock=clock, window=span)
+    return ax
+
+
+def draw(
+    by_name: Mapping[str, Result],
+    outputs: Sequence[str],
+    ax: Axes,
+    *,
+    limits: Sequence[Level],
+    log: bool,
+    clock: str | None,
+    normalise: bool,
+    window: tuple[float, float] | None,
+    marks_of_peak: bool,
+    label: bool,
+) -> tuple[float, float]:
+    """The levels of :func:`concentration` alone; ``label``: with times under the axis. Returns the span of hours."""
     span = time_axis.span_of(by_name.values(), window)
     if clock is not None:
         time_axis.time_of_day(clock)
     curves = curves_of(by_name, outputs)
     scale = {id(curve): _peak_level(curve) if normalise else 1.0 for curve in curves}
     _check(limits, curves[0])
-    if ax is None:
-        figure = Figure(figsize=(9.0, 5.0), dpi=100)
-        width = 0.835 if two_scales(by_name.values()) else 0.885  # what is given at once has an axis on the right
-        ax = figure.add_axes((0.085, 0.36, width, 0.55))
-        dose_ax = dose_ax if dose_ax is not None else figure.add_axes((0.085, 0.115, width, 0.225))
     highest = 0.0
     lowest = 0.0
     smallest = np.inf
@@ -132,12 +153,10 @@ def concentration(
         _mark_peaks(curves, scale, span, ax)
     _name_limits(ax)
     _explain(curves, by_name, ax, normalise=normalise)
-    time_axis.lay_out(ax, span, clock, label=dose_ax is None)
+    time_axis.lay_out(ax, span, clock, label=label)
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
-    if dose_ax is not None:
-        doses(by_name if len(by_name) > 1 else by_name[""], ax=dose_ax, clock=clock, window=span)
-    return ax
+    return span
 
 
 def _within(hours: Floats, span: tuple[float, float]) -> slice:
@@ -323,15 +342,4 @@ def _explain(curves: Sequence[Curve], by_name: Mapping[str, Result], ax: Axes, *
             handlelength=2.6,
             borderaxespad=0.1,
         )
-    ax.text(
-        1.004,
-        0.0,
-        evidence_of(by_name),
-        transform=ax.transAxes,
-        rotation=90,
-        ha="left",
-        va="bottom",
-        fontsize=8,
-        color="#555555",
-        gid="evidence",
-    )
+    credit(by_name, ax)
