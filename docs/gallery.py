@@ -152,7 +152,8 @@ def half_times() -> Axes:
 
 @picture
 def accumulation() -> Axes:
-    return plots.accumulation(simulated("iv_twice_weekly", "ketamine_kamp2020", n=200, every="1 h"))
+    result = simulated("esketamine_nasal_induction", NASAL, n=200, every="1 h")
+    return plots.accumulation(result, output="metabolite")
 
 
 @picture

@@ -43,7 +43,7 @@ def places(model: ModelSpec) -> Places:
     for name, host in sides.items():
         of_host = [other for other, its in sides.items() if its == host]
         x, _ = found[host]
-        shift = (of_host.index(name) - (len(of_host) - 1) / 2) * 1.0
+        shift = (of_host.index(name) - (len(of_host) - 1) / 2) * 1.3
         found[name] = (x + shift, 1.0)
     _part(found, sides)
     return found

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from pkmodel.errors import InputError, Problem
 from pkmodel.ink import COLOURS, INK, tidy
+from pkmodel.instructions import time_text
 from pkmodel.plots import time_axis
 from pkmodel.plots.curves import Curve, credit, curves_of, named, size_of
 from pkmodel.plots.levels_over_time import DASHES
 from pkmodel.plots.limits import unit_of, wrapped
-from pkmodel.units import clock as duration
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 #: Places of the arrows, and of the times, as shares of the length of a loop.
-_ARROWS, _TIMES = (0.12, 0.35, 0.6, 0.82), (0.02, 0.25, 0.5, 0.72)
+_ARROWS, _TIMES = (0.12, 0.35, 0.6, 0.82), (0.22, 0.48, 0.72, 0.9)
 #: Less than this share of the whole movement is nothing that a loop shows.
 _STILL = 1e-9
 
@@ -122,7 +122,13 @@ def _arrows(x: Floats, y: Floats, hours: Floats, colour: str, ax: Axes, *, times
 
 def _when(hours: float) -> str:
     """A time from the start of the course, in seconds below two minutes."""
-    return "start" if hours <= 0 else f"{3600 * hours:.0f} s" if 60 * hours < 2 else duration(hours)
+    return (
+        "start"
+        if hours <= 0
+        else f"{3600 * hours:.0f} s"
+        if 60 * hours < 2
+        else f"{time_text(round(60 * hours) / 60)} h"
+    )
 
 
 def _explain(levels: list[Curve], felt: list[Curve], by_name: Mapping[str, Result], ax: Axes) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -39,18 +38,18 @@ def dose_duration_map(found: Design, *, ax: Axes | None = None) -> Axes:
         and (np.diff(found.feasible.astype(int), axis=1) <= 0).all()
         and None not in edges
     ):
-        ax.set_facecolor("#f3e3da")  # one border: drawn as it is, and not in steps of the grid
+        # One border: drawn as it is, and not in steps of the grid.
+        ax.patch.set(facecolor="#f3e3da", edgecolor=_BAD, hatch="..", linewidth=0)
         ax.fill_betweenx(found.others, first.low, np.array(edges, dtype=float), color="#cdeadf", linewidth=0)
     else:
-        colours, mesh = ListedColormap(["#f3e3da", "#cdeadf"]), found.feasible.astype(float)
-        look: dict[str, Any] = {"cmap": colours, "vmin": 0, "vmax": 1, "shading": "nearest", "rasterized": True}
-        ax.pcolormesh(found.values, found.others, mesh, **look)
+        look: dict[str, Any] = {"colors": ["#f3e3da", "#cdeadf"], "hatches": ["..", ""], "levels": [-0.5, 0.5, 1.5]}
+        ax.contourf(found.values, found.others, found.feasible.astype(float), **look)
     _border(found, ax)
     ax.set_xlim(first.low, first.high)
     ax.set_ylim(second.low, second.high)
     handles: list[Any] = [
         Patch(color="#cdeadf", label="every rule holds in\nits share"),
-        Patch(facecolor="#f3e3da", edgecolor=_BAD, hatch="...", label="one does not"),
+        Patch(facecolor="#f3e3da", edgecolor=_BAD, hatch="..", label="one does not"),
         Line2D([], [], color=_GOOD, linewidth=2, label=f"{found.request.side} {first.name}"),
         Patch(color=_GOOD, alpha=0.3, label="its 95 % interval"),
     ]
