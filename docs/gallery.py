@@ -5,11 +5,14 @@ Each function below is a picture; its body is the call that stands on the page. 
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from PIL import Image
 
 import pkmodel as pk
 from pkmodel import plots
@@ -152,7 +155,7 @@ def half_times() -> Axes:
 
 @picture
 def accumulation() -> Axes:
-    result = simulated("esketamine_nasal_induction", NASAL, n=200, every="1 h")
+    result = simulated("iv_twice_weekly", "ketamine_herd2007_norketamine", n=200, every="1 h")
     return plots.accumulation(result, output="metabolite")
 
 
@@ -195,7 +198,11 @@ def main(names: list[str]) -> None:
     for name in names or PICTURES:
         page = PICTURES[name]().get_figure(root=True)
         assert page is not None
-        page.savefig(FOLDER / f"{name}.png", dpi=80, pil_kwargs={"compress_level": 9})
+        buffer = io.BytesIO()
+        page.savefig(buffer, format="png", dpi=80)
+        Image.open(buffer).convert("RGB").quantize(48, dither=Image.Dither.NONE).save(
+            FOLDER / f"{name}.png", optimize=True
+        )
 
 
 if __name__ == "__main__":

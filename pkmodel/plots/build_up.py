@@ -123,13 +123,17 @@ def accumulation(
         x = sessions + 0.16 * (place - (len(metrics) - 1) / 2)
         edges = np.quantile(found, EDGES, axis=1)
         if found.shape[1] > 1:
-            said = "line: 5-95 % of patients" if place == len(metrics) - 1 else None
+            said = "line: 5-95 % of patients" if place == len(metrics) - 1 else "_"
             ax.vlines(x, edges[0], edges[4], color=colour, linewidth=1.6, label=said)
         look: dict[str, Any] = {"marker": marker, "markersize": 7, "markeredgecolor": colour, "linewidth": 0.8}
         look["markerfacecolor"] = "white" if place == 1 else colour
         ax.plot(x, edges[2], color=colour, label=words[metric], zorder=4, **look)
         highest, lowest = max(highest, float(edges.max())), min(lowest, float(edges.min()))
     ax.axhline(1.0, color=INK, linewidth=1.0, linestyle="--")
+    doses = np.median(result.schedule.doses[sessions.astype(np.int64) - 1], axis=1)
+    if (doses != doses[0]).any():  # then ratios follow the dose
+        ax.step(sessions, doses / doses[0], where="mid", color="#777777", linewidth=1.2, label="dose", zorder=1)
+        highest = max(highest, float(doses.max() / doses[0]))
     if log:
         ax.set_yscale("log")
     else:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pkmodel.errors import InputError, Problem, shown
 from pkmodel.ink import COLOURS, INK
 from pkmodel.plots.curves import figures
-from pkmodel.plots.diagram_layout import places
+from pkmodel.plots.diagram_layout import places, upstream
 from pkmodel.simulation import amounts_at
 from pkmodel.specs.library import load_model
 from pkmodel.specs.model import OUTSIDE, Flow, ModelSpec
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 #: Inches of a box, and between two rows; the gap between columns follows the longest rate that stands in one.
-_WIDE, _HIGH, _ROW = 1.22, 0.72, 1.55
+_WIDE, _HIGH, _ROW = 1.32, 0.72, 1.55
 #: Inches of a letter of a rate, and the letters of a line of it.
 _LETTER, _LINE = 0.062, 15
 _FLOW, _DRUG, _METABOLITE = "#444444", COLOURS[0], COLOURS[1]
@@ -44,7 +44,7 @@ def compartments(
     """The compartments of a model with what flows between them.
 
     A box is a compartment, an arrow a flow with its rate (times the amount in the box it leaves that is mg/h); routes
-    come in at the lower left, what is eliminated leaves downwards. Effect sites are not drawn: they take nothing out.
+    come in at the upper left, what is eliminated leaves downwards. Effect sites are not drawn: they take nothing out.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def compartments(
     spot = {name: (x * (_WIDE + gap), y * _ROW) for name, (x, y) in where.items()}
     xs, ys = zip(*spot.values(), strict=True)
     left, right = min(xs) - _WIDE / 2 - 0.85, max(xs) + _WIDE / 2 + 0.35
-    bottom, top = min(ys) - _HIGH / 2 - 0.95, max(ys) + _HIGH / 2 + 0.12
+    bottom, top = min(ys) - _HIGH / 2 - 0.95, max(ys) + (0.84 if max(ys) == 0 else _HIGH / 2 + 0.12)
     if ax is None:
         size = (right - left, top - bottom + 0.55)
         ax = Figure(figsize=size, dpi=100).add_axes((0.0, 0.0, 1.0, (top - bottom) / size[1]))
@@ -83,7 +83,7 @@ def compartments(
     ax.set_ylim(bottom, top)
     ax.set_aspect("equal", adjustable="datalim")
     ax.set_axis_off()
-    parents = _parents(spec)
+    parents = upstream(spec)
     whole = sum(held.values()) if held else 0.0
     for name, (x, y) in spot.items():
         colour = _DRUG if name in parents else _METABOLITE
@@ -118,18 +118,6 @@ def _held(spec: ModelSpec, result: Result | None, at: float | None) -> dict[str,
     return {name: float(np.median(amounts[:, index])) for index, name in enumerate(spec.compartments)}
 
 
-def _parents(spec: ModelSpec) -> set[str]:
-    """Compartments that hold the drug itself: all from which its own compartment can be reached, or that it fills."""
-    centre = spec.outputs[spec.parent].amount
-    into = {flow.source: {f.target for f in spec.flows if f.source == flow.source} for flow in spec.flows}
-    found = {centre}
-    while True:
-        more = {name for name, targets in into.items() if targets & found} - found
-        if not more:
-            return found
-        found |= more
-
-
 def _rate(flow: Flow) -> str:
     text = flow.rate.text if flow.rate is not None else "saturable"
     return "\n".join(textwrap.wrap(text, _LINE, break_long_words=False))
@@ -154,9 +142,18 @@ def _box(name: str, x: float, y: float, colour: str, held: float | None, whole: 
     frame = FancyBboxPatch((left, bottom), _WIDE, _HIGH, boxstyle="square,pad=0", edgecolor=colour, facecolor="none")
     frame.set_linewidth(2.0)
     ax.add_patch(frame)
-    text = "\n".join(textwrap.wrap(name.replace("_", " "), 16))
+    text = "\n".join(textwrap.wrap(name.replace("_", " "), 18))
     said = f"\n{figures(held)} mg" if held is not None else ""
-    ax.text(x, y, text + said, ha="center", va="center", fontsize=9, color=INK, linespacing=1.1)
+    ax.text(
+        x,
+        y,
+        text + said,
+        ha="center",
+        va="center",
+        fontsize=8.8 if max(map(len, text.split("\n"))) <= 16 else 8,
+        color=INK,
+        linespacing=1.1,
+    )
 
 
 def _arrow(start: tuple[float, float], end: tuple[float, float], text: str, ax: Axes, *, both: bool) -> None:
@@ -219,12 +216,12 @@ def _routes(spec: ModelSpec, spot: dict[str, tuple[float, float]], ax: Axes) -> 
             into.setdefault(way.into, []).append(name)
     for box, names in into.items():
         x, y = spot[box]
-        corner = (x - _WIDE / 2, y - 0.22)
-        tail = (corner[0] - 0.34, corner[1] - 0.34)
+        corner = (x - _WIDE / 2, y + 0.24)
+        tail = (corner[0] - 0.34, corner[1] + 0.30)
         look: dict[str, Any] = {"arrowstyle": "-|>", "color": INK, "linewidth": 2.2, "mutation_scale": 15, "shrinkA": 0}
         ax.annotate("", corner, tail, arrowprops=look)
         text = "\n".join(dict.fromkeys(names))
-        ax.text(tail[0], tail[1] - 0.03, text, ha="center", va="top", fontsize=9.5, fontweight="bold", color=INK)
+        ax.text(tail[0], tail[1] + 0.02, text, ha="center", va="bottom", fontsize=9.5, fontweight="bold", color=INK)
 
 
 def _head(spec: ModelSpec, result: Result | None, at: float | None, whole: float, ax: Axes) -> None:

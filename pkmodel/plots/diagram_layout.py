@@ -11,6 +11,9 @@ from pkmodel.specs.model import OUTSIDE, ModelSpec
 
 Places = dict[str, tuple[float, float]]
 
+#: Columns between two boxes that belong above the same one.
+_ASIDE = 1.3
+
 
 def places(model: ModelSpec) -> Places:
     """Column and row of every compartment; row 0 is the way of the drug, above are those it only exchanges with."""
@@ -33,19 +36,40 @@ def places(model: ModelSpec) -> Places:
             known = [column[target] for target in out[name] if target in column]
             column[name] = min(known, default=0.0) - 1
         waiting = [name for name in waiting if name not in column]
+    hosted = {name: [other for other, its in sides.items() if its == name] for name in main}
+    spread = _spread(column, hosted)
     found: Places = {}
     taken: dict[float, int] = {}
-    upstream = {name for name in main if name not in _reached(centre, out)}
-    for name in sorted(main, key=lambda item: (item in upstream, model.compartments.index(item))):
+    for name in sorted(main, key=lambda item: (item not in _reached(centre, out), model.compartments.index(item))):
         row = taken.get(column[name], 0)
         taken[column[name]] = row + 1
-        found[name] = (column[name], -float(row))
-    for name, host in sides.items():
-        of_host = [other for other, its in sides.items() if its == host]
-        x, _ = found[host]
-        shift = (of_host.index(name) - (len(of_host) - 1) / 2) * 1.3
-        found[name] = (x + shift, 1.0)
-    _part(found, sides)
+        found[name] = (spread[column[name]], -float(row))
+    for host, names in hosted.items():
+        for index, name in enumerate(names):
+            found[name] = (found[host][0] + (index - (len(names) - 1) / 2) * _ASIDE, 1.0)
+    return found
+
+
+def upstream(model: ModelSpec) -> set[str]:
+    """Compartments that hold the drug as it was given: all but those that it reaches, and does not come back from."""
+    out = {name: [f.target for f in model.flows if f.source == name] for name in model.compartments}
+    centre = model.outputs[model.parent].amount
+    reached = _reached(centre, out)
+    return {name for name in model.compartments if name not in reached or centre in _reached(name, out)}
+
+
+def _spread(column: Mapping[str, float], hosted: Mapping[str, list[str]]) -> dict[float, float]:
+    """Where columns stand, so that the boxes above one keep clear of those above the others."""
+    halves: dict[float, float] = {}
+    for name, at in column.items():
+        if hosted[name]:
+            halves[at] = max(halves.get(at, 0.0), ((len(hosted[name]) - 1) * _ASIDE + 1.0) / 2)
+    found: dict[float, float] = {}
+    for at in sorted(set(column.values())):
+        least = [x + 1.0 for x in found.values()]
+        if at in halves:
+            least += [found[other] + halves[other] + halves[at] for other in found if other in halves]
+        found[at] = max(least, default=0.0)
     return found
 
 
@@ -72,13 +96,3 @@ def _reached(start: str, out: Mapping[str, list[str]]) -> set[str]:
                 seen.add(target)
                 queue.append(target)
     return seen
-
-
-def _part(found: Places, sides: Mapping[str, str]) -> None:
-    """Push the boxes of the upper row apart where two hosts are neighbours."""
-    row = sorted(sides, key=lambda name: (found[sides[name]][0], found[name][0]))
-    last = float("-inf")
-    for name in row:
-        x = max(found[name][0], last + 1.0)
-        found[name] = (x, found[name][1])
-        last = x
