@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from pkmodel.app.course import protocol_of, yaml_of
 from pkmodel.app.state import Arm, ArmKey, Person, State

@@ -6,6 +6,7 @@ parts add up to the same rates (0.5 mg/kg over 40 min with a bolus after 10 min 
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -181,7 +182,8 @@ def _written(arm: Arm, key: str) -> tuple[str, list[int]]:
     doses.sort(key=lambda dose: (dose.start, dose.row))
     first = doses[0].start
     sessions = _sessions([replace(dose, start=dose.start - first) for dose in doses], key)
-    lines, owners = [], []
+    lines: list[str] = []
+    owners: list[int] = []
     index, before = 0, Fraction(0)
     while index < len(sessions):
         run = _run(sessions, index)
@@ -232,7 +234,7 @@ def _sessions(doses: Sequence[_Given], key: str) -> list[_Session]:
             raise InputError(Problem(said, expected, label_of(f"{key}.rows.{dose.row}.at")))
         cluster.append(dose)
     close()
-    for before, after in zip(found, found[1:], strict=False):
+    for before, after in itertools.pairwise(found):
         if after.start == before.start:
             said = f"two doses of different kinds at {time_text(after.start)}"
             raise InputError(
@@ -250,9 +252,8 @@ def _form(doses: Sequence[_Given]) -> str:
     """What a phase says of the doses of one session."""
     head = doses[0]
     if len(doses) == 1:
-        dose = _dose_text(head)
         over = f", over: {time_text(head.over)}" if head.over else ""
-        return f"{_route(head)}dose: {dose}{over}"
+        return f"{_route(head)}dose: {_dose_text(head)}{over}"
     start = head.start
     cuts = sorted({time for dose in doses for time in (dose.start, dose.end)})
     parts = []

@@ -69,7 +69,10 @@ def _of_curve(key: _Key, limits: Limits) -> tuple[Readout, ...]:
     discharge = discharge_level(curve, limits)
     for name in model.observables:
         has = offered(model, name)
-        asked = {metric: Request(metric, name) for metric in ("peak", "time_of_peak", "auc") if metric in has}
+        asked: dict[str, Request] = {}
+        for metric in ("peak", "time_of_peak", "auc"):
+            if metric in has:
+                asked[metric] = Request(metric, name)
         if name == model.parent and limits.upper is not None:
             asked["time_above"] = Request("time_above", name, threshold=limits.upper)
         if discharge is not None and discharge[0] == name and "time_until_below" in has:

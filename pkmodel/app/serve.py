@@ -76,4 +76,4 @@ def serve(port: int | None = None, *, browser: bool = True) -> None:
     sys.stdout.write(f"http://{HOST}:{place}\n")
     sys.stdout.flush()
     sys.stderr.write(f"The page is served on this machine only; Ctrl-C ends it. {NOT_FOR_CARE}\n")
-    run_app(app, host=HOST, port=place, launch_browser=browser, log_level="warning")
+    run_app(app, host=HOST, port=place, launch_browser=browser, log_level="warning")  # type: ignore[misc]  # None only where Python itself runs in a browser

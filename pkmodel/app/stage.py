@@ -15,6 +15,7 @@ from pkmodel.app.page import Page
 from pkmodel.app.picture import drawn, figure_of
 from pkmodel.app.readouts import peak_sentence, readouts
 from pkmodel.app.state import State
+from pkmodel.simulation import Result
 
 
 def hours_of(point: Any) -> float | None:

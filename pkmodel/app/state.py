@@ -140,7 +140,7 @@ class State(_Part):
     @model_validator(mode="after")
     def _an_arm_to_edit(self) -> State:
         if self.view.arm == "b" and self.b is None:
-            return self.model_copy(update={"view": self.view.model_copy(update={"arm": "a"})})
+            object.__setattr__(self, "view", self.view.model_copy(update={"arm": "a"}))
         return self
 
     @property

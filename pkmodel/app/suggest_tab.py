@@ -16,7 +16,7 @@ from pkmodel.errors import InputError, PkmodelError, Problem
 from pkmodel.suggest import Pump, Suggestion, suggest
 
 if TYPE_CHECKING:
-    from pkmodel.app.server import Page
+    from pkmodel.app.page import Page
 
 _WAYS = {
     "bolus+infusion": "a bolus, then a pump that is set anew",
@@ -56,7 +56,7 @@ def wire(page: Page, session: Session) -> Any:
                 made = await asyncio.to_thread(asked, model, state.person.patient(), fields)
             except PkmodelError as error:
                 found.set(None)
-                await page.refuse(error)
+                page.refuse(error)
                 return
             page.said.set(())
             found.set((made, model))
@@ -68,7 +68,7 @@ def wire(page: Page, session: Session) -> Any:
 
 
 def asked(model: str, patient: Any, fields: Mapping[str, Any]) -> Suggestion:
-    """The answer to the fields of the form. Raises InputError where they are not legal or the target is out of reach."""
+    """The answer to the fields of the form. Raises InputError where they or the target will not do."""
 
     def text(name: str, unit: str, *, needed: bool = True) -> str | None:
         value = str(fields.get(name, "")).strip()
@@ -92,7 +92,7 @@ def asked(model: str, patient: Any, fields: Mapping[str, Any]) -> Suggestion:
         patient,
         target,
         form=fields.get("form", "bolus+infusion"),
-        until=text("until", "min"),
+        until=text("until", "min") or "",
         pump=pump,
         **steered,
     )

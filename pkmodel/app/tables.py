@@ -112,7 +112,7 @@ def row_cards(arm: Arm, key: ArmKey) -> Tag:
                     choice(
                         f"{at}.route",
                         "Route",
-                        {**ROUTES, **({} if row.route in ROUTES else {row.route: row.route})},
+                        ROUTES if row.route in ROUTES else {**ROUTES, row.route: row.route},
                         row.route,
                     ),
                     text(f"{at}.at", "At", row.at),
