@@ -8,7 +8,7 @@ from pathlib import Path
 import nbclient
 import nbformat
 import pytest
-from jupyter_client.manager import AsyncKernelManager
+from traitlets.config import Config
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "notebooks"
 BOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -27,8 +27,8 @@ def test_a_notebook_runs(book: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert not any(cell.outputs or cell.execution_count for cell in code)
     assert "never for patient care" in notebook.cells[0].source
-    manager = AsyncKernelManager(kernel_name="python3", transport="ipc")  # no port that anybody could listen at
-    client = nbclient.NotebookClient(notebook, km=manager, timeout=120)
+    config = Config(KernelManager={"transport": "ipc"})  # no port that anybody could listen at
+    client = nbclient.NotebookClient(notebook, timeout=120, config=config)
     asyncio.run(client.async_execute())
     for cell in code:
         kinds = {kind for output in cell.outputs for kind in output.get("data", {})}
