@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pkmodel import dosing
-from pkmodel.given import SWALLOWED, Adjustment, Before, GivenSession
+from pkmodel.given import SWALLOWED, WHOLE, Adjustment, Before, GivenSession
 from pkmodel.specs.planned import PlannedSession
 from pkmodel.specs.protocol import ProtocolSpec
 from pkmodel.units import clock
@@ -32,10 +33,10 @@ def course_for(protocol: ProtocolSpec, values: Mapping[str, Floats] | None) -> l
 
     Returns
     -------
-    Rows of session, day, phase, route, dose (as written), ``parts`` (a row for each dose: its ``time`` from the start
-    of the session, dose, h that it takes, mg, mL and mL/h) and ``how`` in words. For a patient ``given_mg`` and ``why``
-    too, and where the protocol says enough ``devices``, ``sprays``, ``volume_mL``, ``vials``, ``used_mg``,
-    ``wasted_mg`` and ``pump_mL_per_h``.
+    Rows of session, day, phase, route, dose (as written), ``parts`` and ``how`` in words. A part is a dose: its
+    ``time`` (from 0:00 of the day; the course begins at 0:00 of day 1), dose, h that it takes, mg, mL and mL/h. For a
+    patient ``given_mg`` and ``why`` too, and where the protocol says enough ``devices``, ``sprays``, ``volume_mL``,
+    ``vials``, ``used_mg``, ``wasted_mg`` and ``pump_mL_per_h``.
 
     Raises
     ------
@@ -45,7 +46,7 @@ def course_for(protocol: ProtocolSpec, values: Mapping[str, Floats] | None) -> l
     rows = []
     before = Before.nothing(1)
     for planned in protocol.plan():
-        row: Row = {"session": planned.index, "day": planned.day}
+        row: Row = {"session": planned.index, "day": f"{_midnight(planned.start) / 24 + 1:g}"}
         row |= {"phase": planned.phase, "route": planned.route, "dose": planned.label}
         given = None
         if values is not None:
@@ -57,6 +58,11 @@ def course_for(protocol: ProtocolSpec, values: Mapping[str, Floats] | None) -> l
         row["how"] = how(planned) + (_bands(planned) if values is None else "")
         rows.append(row)
     return rows
+
+
+def _midnight(start: float) -> float:
+    """When the day (h) of a session begins; the course begins at 0:00 of its first. Not a rounding before midnight."""
+    return 24.0 * math.floor(start / 24.0 + WHOLE)
 
 
 def _plain(value: float) -> float:
@@ -134,8 +140,9 @@ def _apart(pause: float) -> str:
 
 def _parts(planned: PlannedSession, given: GivenSession | None) -> list[Row]:
     """A row for each dose of a session, in the order of their times."""
+    of_day = planned.start - _midnight(planned.start)
     if given is None:
-        rows, time = [], 0.0
+        rows, time = [], of_day
         for part in planned.parts:
             time += part.pause
             rows.append({"time": time_text(time), "dose": part.label, "over_h": _plain(part.over)})
@@ -146,7 +153,11 @@ def _parts(planned: PlannedSession, given: GivenSession | None) -> list[Row]:
         amount, over, begins = (float(np.ravel(value)[0]) for value in (dose.amount, dose.over, dose.begins))
         if amount == 0.0 and planned.device is not None:
             continue
-        row: Row = {"time": time_text(begins), "dose": planned.parts[dose.part - 1].label, "over_h": _plain(over)}
+        row: Row = {
+            "time": time_text(of_day + begins),
+            "dose": planned.parts[dose.part - 1].label,
+            "over_h": _plain(over),
+        }
         row["given_mg"] = _plain(amount)
         if dose.kind == SWALLOWED:
             row["kind"] = SWALLOWED
@@ -162,7 +173,7 @@ def _parts(planned: PlannedSession, given: GivenSession | None) -> list[Row]:
 
 
 def time_text(hours: float) -> str:
-    """A time from the start of a session as people read it: hours, minutes, and seconds where there are any."""
+    """A time of a day as people read it: hours, minutes, and seconds where there are any."""
     seconds = round(hours * 3600)
     text = f"{seconds // 3600}:{seconds // 60 % 60:02d}"
     return f"{text}:{seconds % 60:02d}" if seconds % 60 else text

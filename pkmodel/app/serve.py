@@ -43,10 +43,13 @@ def application() -> App:
         raise InputError(
             Problem("no Shiny for Python", 'the extra: pip install "pkmodel[app]"', "pkmodel app")
         ) from None
+    from pkmodel.app.guard import OwnPagesOnly
     from pkmodel.app.server import server
     from pkmodel.app.ui import page
 
-    return App(page(), server, static_assets=_STATIC)
+    app = App(page(), server, static_assets=_STATIC)
+    app.starlette_app.add_middleware(OwnPagesOnly)
+    return app
 
 
 def warm_up() -> None:

@@ -10,8 +10,10 @@ from htmltools import Tag, tags
 from shiny import Session, reactive, render
 
 from pkmodel.app import compute
+from pkmodel.app.compute import Curves
 from pkmodel.app.inputs import OURS, act
 from pkmodel.app.scene import arm_of_text
+from pkmodel.app.state import State
 from pkmodel.errors import InputError, PkmodelError, Problem
 from pkmodel.suggest import Pump, Suggestion, suggest
 
@@ -29,19 +31,21 @@ def wire(page: Page, session: Session) -> Any:
     """Wire the tab; the answer is what the buttons of it do: ``(name, arg, fields)``."""
     found: reactive.Value[tuple[Suggestion, str] | None] = reactive.value(None)
 
+    fits: reactive.Value[tuple[str, dict[str, str] | None] | None] = reactive.value(None)
+
+    @reactive.effect
+    def _fits() -> None:
+        """Apart from the form, which is made anew only where this differs: what was typed stays."""
+        fits.set(sites_of(page.state(), page.shown()))
+
     @render.ui
-    def suggest_form() -> Tag:
-        shown, state = page.shown(), page.state()
-        curve = shown.main[state.view.arm]
-        model = compute.model_of(curve.model)
-        if not model.linear or "iv" not in model.routes:
-            return tags.p(f"{curve.model} cannot be steered: it needs an IV route, and doses that add up.")
-        sites = {"": "in plasma"}
-        for name in compute.effects_for_cached(compute.key_of(state.arm, state.view.arm), curve.model, curve.drug):
-            file = compute.effect_of(name)
-            if file.band is None and len(file.on) == 1 and len(file.effect_site) == 1:
-                sites[name] = f"at the effect site of {name.replace('_', ' ')}"
-        return _form(curve.model, sites)
+    def suggest_form() -> Tag | None:
+        if (of := fits()) is None:
+            return None
+        model, sites = of
+        if sites is None:
+            return tags.p(f"{model} cannot be steered: it needs an IV route, and doses that add up.")
+        return _form(model, sites)
 
     @render.ui
     def suggestion() -> Tag | None:
@@ -65,6 +69,20 @@ def wire(page: Page, session: Session) -> Any:
             await page.take(state.with_arm(arm), anew=True)
 
     return do
+
+
+def sites_of(state: State, shown: Curves) -> tuple[str, dict[str, str] | None]:
+    """The model that would be steered, and the places where it can be; None where it cannot."""
+    curve = shown.main[state.view.arm]
+    model = compute.model_of(curve.model)
+    if not model.linear or "iv" not in model.routes:
+        return curve.model, None
+    sites = {"": "in plasma"}
+    for name in compute.effects_for_cached(compute.key_of(state.arm, state.view.arm), curve.model, curve.drug):
+        file = compute.effect_of(name)
+        if file.band is None and len(file.on) == 1 and len(file.effect_site) == 1:
+            sites[name] = f"at the effect site of {name.replace('_', ' ')}"
+    return curve.model, sites
 
 
 def asked(model: str, patient: Any, fields: Mapping[str, Any]) -> Suggestion:

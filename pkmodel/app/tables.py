@@ -14,6 +14,7 @@ from pkmodel.app.readouts import Readout, duration_words, number_words, time_wor
 from pkmodel.app.state import Arm, ArmKey, State
 from pkmodel.errors import InputError
 from pkmodel.instructions import course_for, heading, lines
+from pkmodel.metrics import LAST_WINDOW
 from pkmodel.simulation import Result
 
 _GRADES = {
@@ -33,10 +34,11 @@ def numbers(found: Sequence[Readout], state: State, shown: Curves) -> Tag:
     """The numbers of every curve as a table."""
     several = len(shown.by_name) > 1
     upper, leave = state.limits.upper, state.limits.discharge
-    heads = [("Curve", several), ("Output", True), ("Peak", True), ("at", True), ("AUC", True)]
+    heads = [("Curve", several), ("Output", True), ("Peak", True), ("at", True), (_area_head(shown), True)]
     heads += [(f"above {upper:g} ng/mL" if upper else "", upper is not None)]
     of = {"parent": "", **{name: f" {short(name)}" for name in shown.effects}}.get(state.limits.discharge_of, "")
-    heads += [(f"until{of} below {leave:g} {'%' if of else 'ng/mL'}" if leave else "", leave is not None)]
+    last = "last session: " if any(len(result.schedule.sessions) > 1 for result in shown.results.values()) else ""
+    heads += [(f"{last}until{of} below {leave:g} {'%' if of else 'ng/mL'}" if leave else "", leave is not None)]
     body = []
     colours = {name: place for place, name in enumerate(shown.by_name)}
     for one in found:
@@ -71,6 +73,15 @@ def numbers(found: Sequence[Readout], state: State, shown: Curves) -> Tag:
         role="region",
         aria_label="Numbers of the curves",
     )
+
+
+def _area_head(shown: Curves) -> str:
+    """Until when areas are counted: at least a day after the last session, whatever the picture shows."""
+    results = list(shown.results.values())
+    if any(result.until - result.schedule.last_start > LAST_WINDOW for result in results):
+        return "AUC, as shown"
+    single = all(len(result.schedule.sessions) == 1 for result in results)
+    return f"AUC to {LAST_WINDOW:g} h" + ("" if single else " after the last session")
 
 
 def _is_metabolite(one: Readout, shown: Curves) -> bool:
@@ -202,6 +213,9 @@ def evidence(shown: Curves, people: Mapping[str, Result], said: Sequence[str]) -
         if drawn
         else None,
         class_="evidence",
+        tabindex="0",
+        role="region",
+        aria_label="What the curves rest on",
     )
 
 

@@ -29,7 +29,7 @@ _HEADS = {
 def section(run: Finished) -> Section:
     """The arms, one after the other; what several arms give alike is set out once."""
     typical = patient_of(run.middle)
-    blocks: list[Block] = [Words(f"Planned for {said(run.middle, run)}. Times count from the start of a session.")]
+    blocks: list[Block] = [Words(f"Planned for {said(run.middle, run)}. The course begins at 0:00 of day 1.")]
     done: list[tuple[Arm, ProtocolSpec]] = []
     for arm in run.scenario.arms:
         blocks.append(Heading(f"{arm.name}: {arm.protocol.title}"))

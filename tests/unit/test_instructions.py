@@ -142,3 +142,16 @@ def test_devices_at_their_times(command: Command) -> None:
     rows = json.loads(command("protocols", "show", "esketamine_nasal_induction", "--weight", "70 kg", "--json").out)
     assert [part["time"] for part in rows["sessions"][1]["parts"]] == ["0:00", "0:05", "0:10"]
     assert [row["devices"] for row in rows["sessions"]] == [2] + [3] * 11
+
+
+def test_a_session_in_the_middle_of_a_day_is_told_by_day_and_time() -> None:
+    """Days are whole; the course begins at 0:00 of day 1."""
+    tree = {
+        "title": "every 36 h",
+        "drug": "ketamine",
+        "source": {"citation": "made up", "evidence": "assumed"},
+        "route": "iv",
+        "phases": [{"name": "all", "dose": "20 mg", "over": "40 min", "sessions": {"every": "36 h", "count": 3}}],
+    }
+    told = lines(course_for(pk.load_protocol(tree), None), patient=False)
+    assert [(line["day"], line["time"]) for line in told] == [("1", "0:00"), ("2", "12:00"), ("4", "0:00")]
