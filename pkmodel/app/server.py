@@ -110,7 +110,7 @@ class Page:
     async def edit(self, changes: Mapping[str, Any]) -> None:
         """Take what fields say. What is refused stays in its field, and is tried again with the next change."""
         now = self.history.now
-        key = now.view.arm
+        key = now.editing
         given = {}
         for path, value in changes.items():
             if path.startswith("new."):
@@ -153,7 +153,7 @@ class Page:
         """The arm that is edited as rows, and what they do not keep; None, and a message, where rows cannot say it."""
         state = self.history.now
         try:
-            return rows.as_rows(state.arm, state.view.arm)
+            return rows.as_rows(state.arm, state.editing)
         except PkmodelError as error:
             self.said.set(tuple(_sentences(error)))
             return None
@@ -199,7 +199,7 @@ class Page:
             self.said.set(("There is no dose at that time: click once to add one.",))
             return
         await self.session.send_custom_message("tab", "course")
-        await self.session.send_custom_message("focus", f"{state.view.arm}.rows.{index}.dose")
+        await self.session.send_custom_message("focus", f"{state.editing}.rows.{index}.dose")
 
 
 def _row(values: Mapping[str, Any]) -> Row:
@@ -450,7 +450,7 @@ def _controls(page: Page) -> None:
         if state.b is None:
             return tags.div(act("beside", "Compare with a second course (B)"), class_="arms")
         buttons = [
-            act("arm", f"Course {key.upper()}", arg=key, aria_pressed=str(key == state.view.arm).lower(), class_=f"arm {key}")
+            act("arm", f"Course {key.upper()}", arg=key, aria_pressed=str(key == state.editing).lower(), class_=f"arm {key}")
             for key in ("a", "b")
         ]
         return tags.div(*buttons, act("swap", "Swap"), act("alone", "Remove B"), class_="arms", role="group", aria_label="Course to change")
@@ -463,8 +463,8 @@ def _controls(page: Page) -> None:
         arm = state.arm
         if arm.source == "rows":
             return tags.div(
-                tags.div(choice(f"{state.view.arm}.drug", "Drug", {"ketamine": "ketamine", "esketamine": "esketamine"}, arm.drug)),
-                tables.row_cards(arm, state.view.arm),
+                tags.div(choice(f"{state.editing}.drug", "Drug", {"ketamine": "ketamine", "esketamine": "esketamine"}, arm.drug)),
+                tables.row_cards(arm, state.editing),
             )
         what = "The protocol of the library" if arm.source == "library" else "A protocol as text"
         return tags.div(tags.p(f"{what} is shown."), act("rows", "Edit it as rows"), class_="asis")
@@ -472,14 +472,14 @@ def _controls(page: Page) -> None:
     @render.ui
     def nurse() -> Tag:
         shown, state = page.shown(), page.state()
-        return tags.div(tables.nurse_table(shown.main[state.view.arm]))
+        return tags.div(tables.nurse_table(shown.main[state.editing]))
 
     fits: reactive.Value[Any] = reactive.value(None)
 
     @reactive.effect
     def _fits() -> None:
         state, shown = page.state(), page.shown()
-        curve = shown.main[state.view.arm]
+        curve = shown.main[state.editing]
         mine = compute.suited(curve.spec)
         first = shown.main["a"]
         others = {name: mode for name, mode in compute.suited(first.spec).items() if name != first.model}
@@ -488,7 +488,7 @@ def _controls(page: Page) -> None:
             for one in shown.main.values()
             for name in compute.effects_for_cached(compute.key_of(state.arms[one.arm], one.arm), one.model, one.drug)
         )
-        fits.set((state.view.arm, tuple(mine), tuple(others.items()), tuple(effects), shown.effects, curve.model))
+        fits.set((state.editing, tuple(mine), tuple(others.items()), tuple(effects), shown.effects, curve.model))
 
     @render.ui
     def models() -> TagList:

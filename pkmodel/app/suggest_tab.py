@@ -32,12 +32,12 @@ def wire(page: Page, session: Session) -> Any:
     @render.ui
     def suggest_form() -> Tag:
         shown, state = page.shown(), page.state()
-        curve = shown.main[state.view.arm]
+        curve = shown.main[state.editing]
         model = compute.model_of(curve.model)
         if not model.linear or "iv" not in model.routes:
             return tags.p(f"{curve.model} cannot be steered: it needs an IV route, and doses that add up.")
         sites = {"": "in plasma"}
-        for name in compute.effects_for_cached(compute.key_of(state.arm, state.view.arm), curve.model, curve.drug):
+        for name in compute.effects_for_cached(compute.key_of(state.arm, state.editing), curve.model, curve.drug):
             file = compute.effect_of(name)
             if file.band is None and len(file.on) == 1 and len(file.effect_site) == 1:
                 sites[name] = f"at the effect site of {name.replace('_', ' ')}"
@@ -51,7 +51,7 @@ def wire(page: Page, session: Session) -> Any:
         with reactive.isolate():
             state, shown, last = page.state(), page.shown(), found()
         if name == "suggest":
-            model = shown.main[state.view.arm].model
+            model = shown.main[state.editing].model
             try:
                 made = await asyncio.to_thread(asked, model, state.person.patient(), fields)
             except PkmodelError as error:
