@@ -181,6 +181,9 @@ def evidence(shown: Curves, people: Mapping[str, Result], said: Sequence[str]) -
         if drawn
         else None,
         class_="evidence",
+        tabindex="0",
+        role="region",
+        aria_label="Models and notes",
     )
 
 

@@ -114,7 +114,7 @@ def _stage() -> Tag:
             ui.output_ui("numbers"),
             tags.div(plot, class_="picture"),
             tags.p(
-                tags.span(ui.output_text("pointer", inline=True), id="pointer"),
+                ui.output_text("pointer", inline=True),
                 tags.span("Click to add a dose; double click on a dose to change it.", class_="hint", id="how"),
                 class_="under",
             ),
