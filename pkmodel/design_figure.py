@@ -14,6 +14,7 @@ from pkmodel import figures as pages
 from pkmodel.dose_finding import Design
 from pkmodel.findings import wilson
 from pkmodel.ink import COLOURS, INK, LIMIT, pale, tidy
+from pkmodel.plots import dose_duration_map
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +41,7 @@ def figure(found: Design) -> Figure:
     if found.feasible is None:
         _shares(found, ax)
     else:
-        _map(found, ax)
+        dose_duration_map(found, ax=ax)
     return page
 
 
@@ -132,55 +133,3 @@ def _corner(found: Design, value: float) -> tuple[bool, bool]:
     if falls:
         return (True, False) if place < 0.65 else (False, True)
     return (True, True) if place > 0.35 else (False, False)
-
-
-def _map(found: Design, ax: Axes) -> None:
-    from matplotlib.colors import ListedColormap
-
-    assert found.feasible is not None and found.others is not None
-    first, second = found.request.knobs
-    edges = [item.value for item in found.boundary]
-    if (
-        found.request.side == "largest"
-        and (np.diff(found.feasible.astype(int), axis=1) <= 0).all()
-        and None not in edges
-    ):
-        ax.set_facecolor("#f3e3da")  # one border: drawn as it is, and not in steps of the grid
-        ax.fill_betweenx(found.others, first.low, np.array(edges, dtype=float), color="#cdeadf", linewidth=0)
-    else:
-        colours, mesh = ListedColormap(["#f3e3da", "#cdeadf"]), found.feasible.astype(float)
-        look: dict[str, Any] = {"cmap": colours, "vmin": 0, "vmax": 1, "shading": "nearest", "rasterized": True}
-        ax.pcolormesh(found.values, found.others, mesh, **look)
-    _border(found, ax)
-    ax.set_xlim(first.low, first.high)
-    ax.set_ylim(second.low, second.high)
-    handles: list[Any] = [
-        Patch(color="#cdeadf", label="every rule holds in\nits share"),
-        Patch(color="#f3e3da", label="one does not"),
-        Line2D([], [], color=_GOOD, linewidth=2, label=f"{found.request.side} {first.name}"),
-        Patch(color=_GOOD, alpha=0.3, label="its 95 % interval"),
-    ]
-    if first.low <= first.now <= first.high and second.low <= second.now <= second.high:
-        ax.plot([first.now], [second.now], "D", color=INK, markersize=8, zorder=5)
-        own = f"the protocol's own:\n{first.written.text}, {second.written.text}"
-        handles.append(Line2D([], [], marker="D", color=INK, linestyle="", label=own))
-    ax.set_xlabel(f"{first.name} [{first.unit.text}]", fontsize=11)
-    ax.set_ylabel(f"{second.name} [{second.unit.text}]", fontsize=11)
-    for side in ("top", "right"):
-        ax.spines[side].set_visible(False)
-    ax.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=9, frameon=False)
-
-
-def _border(found: Design, ax: Axes) -> None:
-    """The answer at each value of the second knob, with its interval as an area."""
-    assert found.others is not None
-    known = [
-        (other, item.value, item.low, item.high)
-        for other, item in zip(found.others, found.boundary, strict=True)
-        if item.value is not None and not item.open
-    ]
-    if not known:
-        return
-    rows = np.array([[y, x, x if a is None else a, x if b is None else b] for y, x, a, b in known])
-    ax.fill_betweenx(rows[:, 0], rows[:, 2], rows[:, 3], color=_GOOD, alpha=0.3, linewidth=0)
-    ax.plot(rows[:, 1], rows[:, 0], "o-", color=_GOOD, linewidth=2, markersize=3.5)

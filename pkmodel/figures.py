@@ -17,7 +17,8 @@ from pkmodel import findings, plots, wording
 from pkmodel.disclaimer import IN_A_FIGURE
 from pkmodel.ink import INK, LIMIT
 from pkmodel.outcome import Study
-from pkmodel.plots import Limit, limits_of
+from pkmodel.plots import limits_of
+from pkmodel.plots.limits import label_limits as label_limits
 from pkmodel.specs.clause import COMBINED
 from pkmodel.specs.metric import is_level
 from pkmodel.specs.model import ModelSpec
@@ -236,24 +237,3 @@ def sheet(
         0.1 / width, 0.08 / total, text, ha="left", va="bottom", fontsize=8.5, color="#444444", linespacing=1.15
     )
     return figure, axes
-
-
-def label_limits(ax: Axes, limits: list[Limit]) -> None:
-    """Names of the limits in the right margin, pushed apart where they would overlap."""
-    top = ax.get_ylim()[1]
-    room = 0.062 * top
-    last = float("-inf")
-    for limit in sorted(limits, key=lambda item: item.level):
-        y = max(limit.level, last + room)
-        last = y
-        ax.annotate(
-            limit.label,
-            (1.0, limit.level),
-            (1.008, y),
-            xycoords=("axes fraction", "data"),
-            textcoords=("axes fraction", "data"),
-            fontsize=9,
-            va="center",
-            color=LIMIT,
-            annotation_clip=False,
-        )

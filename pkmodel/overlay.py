@@ -197,7 +197,8 @@ def models_overlay(
         notes.append((mark.time.value, level, f"{mark.label}: {level:.3g} {unit}"))
     _notes(notes, ax)
     ax.set_xlabel("hours from the start of the session", fontsize=9.5)
-    ax.set_ylabel(f"{'parent drug' if output == 'parent' else output} [{unit}]", fontsize=10)
+    what = "parent drug" if output == "parent" else output
+    ax.set_ylabel(f"{what} [{unit}]\nmedian, n = {study.n:,} patients", fontsize=10)
     tidy(ax)
     name_lines(lines, ax)
     return ax

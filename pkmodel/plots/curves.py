@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ from pkmodel.plots.limits import unit_of
 from pkmodel.specs.model import ModelSpec
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from pkmodel.simulation import Result
 
 Floats = NDArray[np.float64]
@@ -172,6 +174,20 @@ def evidence_of(results: Mapping[str, Result]) -> str:
     """The models behind a picture, each with its grade, one a line."""
     models = dict.fromkeys((result.model.id, result.model.evidence) for result in results.values())
     return "\n".join(f"{name} (evidence: {grade})" for name, grade in models)
+
+
+def credit(results: Mapping[str, Result], ax: Axes) -> None:
+    """Write the models and their grades along the right edge of a panel, smaller where it is low."""
+    page = ax.get_figure(root=True)
+    inches = ax.get_position().height * page.get_figheight() if page is not None else 3.0
+    text = evidence_of(results)
+    longest = max(map(len, text.split("\n")))
+    if longest * 0.058 > inches:
+        text = text.replace("evidence: ", "")
+        longest = max(map(len, text.split("\n")))
+    size = min(8.0, 8.0 * inches / (0.058 * longest))
+    look: dict[str, Any] = {"rotation": 90, "ha": "left", "va": "bottom", "color": "#555555", "gid": "evidence"}
+    ax.text(1.004, 0.0, text, transform=ax.transAxes, fontsize=size, **look)
 
 
 def size_of(results: Mapping[str, Result]) -> str:

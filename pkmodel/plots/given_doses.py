@@ -141,7 +141,9 @@ def doses(
     """
     by_name = named(results)
     span = time_axis.span_of(by_name.values(), window)
-    ax = ax if ax is not None else Figure(figsize=(9.0, 2.2), dpi=100).add_axes((0.085, 0.27, 0.885, 0.66))
+    if ax is None:
+        width = 0.825 if two_scales(by_name.values()) else 0.875
+        ax = Figure(figsize=(9.0, 2.2), dpi=100).add_axes((0.095, 0.27, width, 0.66))
     shown = [
         [one for one in given_sessions(result) if one.start <= span[1] and _end(one) >= span[0]]
         for result in by_name.values()

@@ -12,21 +12,19 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from pkmodel.errors import InputError, Problem
-from pkmodel.ink import COLOURS, INK, LIMIT, apart
+from pkmodel.ink import COLOURS
 from pkmodel.plots import time_axis
 from pkmodel.plots.curves import (
     Curve,
     axis_of,
-    conversion,
+    credit,
     curves_of,
-    evidence_of,
-    exact_peaks,
-    figures,
     named,
     size_of,
 )
 from pkmodel.plots.given_doses import doses, two_scales
 from pkmodel.plots.limits import Level, wrapped
+from pkmodel.plots.marking import check, mark_limits, mark_peaks, name_limits, peak_level, within
 from pkmodel.plots.ticks import up
 
 if TYPE_CHECKING:
@@ -41,10 +39,6 @@ DASHES: tuple[Any, ...] = ("-", (0, (5, 1.8)), (0, (5, 1.5, 1, 1.5)), (0, (1.2, 
 MARKERS = ("", "o", "s", "^", "D", "v")
 #: Decades under the highest level that a log axis shows.
 _DECADES = 4.0
-#: A limit further above the highest level than this would flatten the curves; its value is written at the edge.
-_NEAR = 1.8
-#: Behind texts that curves may cross.
-_HALO: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6}
 
 
 def concentration(
@@ -97,22 +91,43 @@ def concentration(
         where there is nothing to draw, an output is unknown, units cannot be converted, or an argument is not such.
     """
     by_name = named(results)
+    if ax is None:
+        figure = Figure(figsize=(9.0, 5.0), dpi=100)
+        width = 0.825 if two_scales(by_name.values()) else 0.875  # what is given at once has an axis on the right
+        ax = figure.add_axes((0.095, 0.36, width, 0.55))
+        dose_ax = dose_ax if dose_ax is not None else figure.add_axes((0.095, 0.115, width, 0.225))
+    look: dict[str, Any] = {"log": log, "clock": clock, "normalise": normalise, "marks_of_peak": marks_of_peak}
+    span = draw(by_name, outputs, ax, limits=limits, window=window, label=dose_ax is None, **look)
+    if dose_ax is not None:
+        doses(by_name if len(by_name) > 1 else by_name[""], ax=dose_ax, clock=clock, window=span)
+    return ax
+
+
+def draw(
+    by_name: Mapping[str, Result],
+    outputs: Sequence[str],
+    ax: Axes,
+    *,
+    limits: Sequence[Level],
+    log: bool,
+    clock: str | None,
+    normalise: bool,
+    window: tuple[float, float] | None,
+    marks_of_peak: bool,
+    label: bool,
+) -> tuple[float, float]:
+    """The levels of :func:`concentration` alone; ``label``: with times under the axis. Returns the span of hours."""
     span = time_axis.span_of(by_name.values(), window)
     if clock is not None:
         time_axis.time_of_day(clock)
     curves = curves_of(by_name, outputs)
-    scale = {id(curve): _peak_level(curve) if normalise else 1.0 for curve in curves}
-    _check(limits, curves[0])
-    if ax is None:
-        figure = Figure(figsize=(9.0, 5.0), dpi=100)
-        width = 0.835 if two_scales(by_name.values()) else 0.885  # what is given at once has an axis on the right
-        ax = figure.add_axes((0.085, 0.36, width, 0.55))
-        dose_ax = dose_ax if dose_ax is not None else figure.add_axes((0.085, 0.115, width, 0.225))
+    scale = {id(curve): peak_level(curve) if normalise else 1.0 for curve in curves}
+    check(limits, curves[0])
     highest = 0.0
     lowest = 0.0
     smallest = np.inf
     for curve in curves:
-        shown = _within(curve.hours, span)
+        shown = within(curve.hours, span)
         edges = (curve.edges if curve.n > 1 else curve.levels)[:, shown] / scale[id(curve)]
         highest, lowest = max(highest, float(edges.max())), min(lowest, float(edges.min()))
         if log:
@@ -121,7 +136,7 @@ def concentration(
         _draw(curve, curve.hours[shown], edges, ax, alone=len(by_name) == 1)
     if log and highest <= 0:
         raise InputError(Problem("no level above 0", "a level above 0 on a logarithmic axis", path="log"))
-    near = _mark_limits(limits, curves, span, highest, ax, normalise=normalise)
+    near = mark_limits(limits, curves, span, highest, ax, normalise=normalise)
     if log:
         ax.set_yscale("log")
         top = max(highest, *near, 0.0)
@@ -129,30 +144,13 @@ def concentration(
     else:
         ax.set_ylim(1.15 * lowest, 1.15 * max(highest, *near, 0.0) or 1.0)
     if marks_of_peak:
-        _mark_peaks(curves, scale, span, ax)
-    _name_limits(ax)
+        mark_peaks(curves, scale, span, ax)
+    name_limits(ax)
     _explain(curves, by_name, ax, normalise=normalise)
-    time_axis.lay_out(ax, span, clock, label=dose_ax is None)
+    time_axis.lay_out(ax, span, clock, label=label)
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
-    if dose_ax is not None:
-        doses(by_name if len(by_name) > 1 else by_name[""], ax=dose_ax, clock=clock, window=span)
-    return ax
-
-
-def _within(hours: Floats, span: tuple[float, float]) -> slice:
-    """The points of a grid from the last before the span to the first behind it."""
-    start = max(int(np.searchsorted(hours, span[0], side="right")) - 1, 0)
-    return slice(start, min(int(np.searchsorted(hours, span[1], side="left")) + 1, hours.size))
-
-
-def _peak_level(curve: Curve) -> float:
-    return float(curve.middle.max()) or 1.0
-
-
-def _check(limits: Sequence[Level], curve: Curve) -> None:
-    for limit in limits:
-        conversion(limit.unit, curve.unit, f"the limit {limit.label or limit.value}")
+    return span
 
 
 def look_of(curve: Curve, *, alone: bool) -> dict[str, Any]:
@@ -172,129 +170,6 @@ def _draw(curve: Curve, hours: Floats, edges: Floats, ax: Axes, *, alone: bool) 
         ax.fill_between(hours, edges[1], edges[3], color=look["color"], alpha=0.30, linewidth=0)
     every = (0.03 * curve.place, 0.09) if curve.place else None
     ax.plot(hours, edges[edges.shape[0] // 2], label=curve.title, markevery=every, zorder=3, **look)
-
-
-def _mark_limits(
-    limits: Sequence[Level],
-    curves: Sequence[Curve],
-    span: tuple[float, float],
-    highest: float,
-    ax: Axes,
-    *,
-    normalise: bool,
-) -> list[float]:
-    """Draw the limits that are near the curves, and the area of the first output above upper ones."""
-    first = [curve for curve in curves if curve.rank == curves[0].rank]
-    if normalise and len(first) > 1:
-        if limits:
-            said = "limits are not drawn: every curve is over its own peak"
-            ax.text(0.995, 0.985, said, transform=ax.transAxes, ha="right", va="top", fontsize=9, color=LIMIT)
-        return []
-    near = []
-    beyond = []
-    for limit in limits:
-        level = limit.value * conversion(limit.unit, curves[0].unit, limit.label)
-        level /= _peak_level(first[0]) if normalise else 1.0
-        if level > _NEAR * highest > 0:
-            beyond.append(limit.text)
-            continue
-        near.append(level)
-        ax.axhline(level, color=LIMIT, linewidth=1.3, linestyle="--" if limit.sign else ":", zorder=2, gid=limit.text)
-        if not limit.upper:
-            continue
-        for curve in first:
-            shown = _within(curve.hours, span)
-            middle = curve.middle[shown] / (_peak_level(curve) if normalise else 1.0)
-            if (middle > level).any():
-                colour = COLOURS[curve.place % len(COLOURS)]
-                look: dict[str, Any] = {"facecolor": colour, "edgecolor": colour, "alpha": 0.35, "linewidth": 0.0}
-                above = middle > level
-                ax.fill_between(
-                    curve.hours[shown], level, middle, where=above.tolist(), interpolate=True, hatch="///", **look
-                )
-    if beyond:
-        said = f"above this picture: {'; '.join(beyond)}"
-        ax.text(0.995, 0.985, said, transform=ax.transAxes, ha="right", va="top", fontsize=9, color=LIMIT)
-    return near
-
-
-def _name_limits(ax: Axes) -> None:
-    """Write at the right end of every limit what it is, pushed apart where two are close."""
-    lines = [line for line in ax.lines if line.get_gid()]
-    if not lines:
-        return
-    page = ax.get_figure(root=True)
-    inches = ax.get_position().height * page.get_figheight() if page is not None else 3.0
-    along = ax.transData + ax.transAxes.inverted()
-    places = [float(along.transform((1.0, np.asarray(line.get_ydata())[0]))[1]) for line in lines]
-    room = 0.17 / inches
-    for line, y in zip(lines, apart([place + 0.62 * room for place in places], room, 1.0), strict=True):
-        ax.text(
-            0.995,
-            y,
-            str(line.get_gid()),
-            transform=ax.transAxes,
-            ha="right",
-            va="center",
-            fontsize=9.5,
-            color=LIMIT,
-            zorder=5,
-            bbox=_HALO,
-        )
-
-
-def _mark_peaks(curves: Sequence[Curve], scale: Mapping[int, float], span: tuple[float, float], ax: Axes) -> None:
-    place = []
-    for curve in curves:
-        time, level = peak_of(curve, span)
-        y = level / scale[id(curve)]
-        if y <= 0:
-            continue
-        colour = COLOURS[(curve.rank if curve.arm == "" else curve.place) % len(COLOURS)]
-        ax.plot([time], [y], marker="o", markersize=6, color=colour, markeredgecolor=INK, linestyle="", zorder=6)
-        unit = f" {curve.unit}" if curve.unit else ""
-        place.append((time, y, f"{figures(level)}{unit}"))
-    bottom, top = ax.get_ylim()
-    log = ax.get_yscale() == "log"
-    heights = [
-        (np.log(y / bottom) / np.log(top / bottom) if log else (y - bottom) / (top - bottom)) for _, y, _ in place
-    ]
-    page = ax.get_figure(root=True)
-    inches = ax.get_position().height * page.get_figheight() if page is not None else 3.0
-    room = 0.17 / inches
-    levels = apart([height + 0.6 * room for height in heights], room, 1.0)
-    for (time, _, text), height in zip(place, levels, strict=True):
-        left = time > 0.8 * span[1] + 0.2 * span[0]
-        ax.annotate(
-            text,
-            (time, height),
-            xycoords=ax.get_xaxis_transform(),
-            xytext=(-8 if left else 8, 0),
-            textcoords="offset points",
-            ha="right" if left else "left",
-            va="center",
-            fontsize=9.5,
-            fontweight="bold",
-            color=INK,
-            zorder=7,
-            bbox=_HALO,
-        )
-
-
-def peak_of(curve: Curve, span: tuple[float, float]) -> tuple[float, float]:
-    """When (h) and how high a curve is highest within a span: exact for one patient, else on the grid of the result."""
-    shown = _within(curve.hours, span)
-    middle = curve.middle[shown]
-    at = int(middle.argmax())
-    time, level = float(curve.hours[shown][at]), float(middle[at])
-    result = curve.result
-    if curve.n > 1 or result.assay is not None or curve.output not in result.model.outputs:
-        return time, level
-    factor = conversion(result.model.observables[curve.output], curve.unit, curve.output)
-    for when, peak in exact_peaks(result, curve.output):
-        if span[0] <= when <= span[1] and peak * factor > level:
-            time, level = when, peak * factor
-    return time, level
 
 
 def _explain(curves: Sequence[Curve], by_name: Mapping[str, Result], ax: Axes, *, normalise: bool) -> None:
@@ -323,15 +198,4 @@ def _explain(curves: Sequence[Curve], by_name: Mapping[str, Result], ax: Axes, *
             handlelength=2.6,
             borderaxespad=0.1,
         )
-    ax.text(
-        1.004,
-        0.0,
-        evidence_of(by_name),
-        transform=ax.transAxes,
-        rotation=90,
-        ha="left",
-        va="bottom",
-        fontsize=8,
-        color="#555555",
-        gid="evidence",
-    )
+    credit(by_name, ax)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pkmodel import units
 from pkmodel.cases import Case
 from pkmodel.errors import InputError, Problem, one_of, shown
-from pkmodel.ink import MARK
+from pkmodel.ink import LIMIT, MARK
 from pkmodel.outcome import Study
 from pkmodel.specs.clause import Clause
 from pkmodel.specs.metric import METRICS
@@ -67,6 +67,8 @@ class Limit:
     first: int
     last: int
     sign: str
+    beyond: str = ""
+    """In what share of the patients it does not hold; empty where the limit is one of several of a rule."""
 
     @property
     def label(self) -> str:
@@ -92,10 +94,25 @@ def limits_of(study: Study, case: Case, output: str) -> list[Limit]:
         first, last = (test.window.first, test.window.last) if test.window.kind == "sessions" else (1, case.n_sessions)
         factor = case.model.factor_of(output)
         name = f"not {rule.id}" if path.split(".").count("not") % 2 else rule.id
+        beyond = _beyond(study, case, rule) if rule.joined is None else ""
         found += [
-            Limit(test, name, level.value / factor, first, last, sign) for level, sign in levels if level is not None
+            Limit(test, name, level.value / factor, first, last, sign, beyond)
+            for level, sign in levels
+            if level is not None
         ]
     return found
+
+
+def _beyond(study: Study, case: Case, rule: Rule) -> str:
+    """The share of the patients who do not keep a rule, in words; of several windows the largest."""
+    of_case = [f for f in study.results if (f.rule, f.arm, f.model) == (rule.id, case.arm.name, case.model.id)]
+    if not of_case:
+        return ""
+    share = 100 * max(1 - found.share for found in of_case)
+    level = METRICS[rule.metric] == "concentration" and rule.threshold is None and rule.relative_to is None
+    side = ("above" if rule.upper else "below") if level else "break it"
+    said = f"{share:.0f} %" if share >= 0.95 or share == 0 else f"{share:.1f} %"
+    return f"{'up to ' if len(of_case) > 1 else ''}{said} {side}"
 
 
 def unit_of(model: ModelSpec, name: str) -> str:
@@ -116,6 +133,27 @@ def mark_bands(model: ModelSpec, name: str, ax: Axes) -> None:
         text = title + (", illustrative" if band.illustrative else "")
         ax.text(0.995, max(low, bottom), text, transform=ax.get_yaxis_transform(), fontsize=8, ha="right", va="bottom")
     ax.set_ylim(bottom, top)
+
+
+def label_limits(ax: Axes, limits: list[Limit]) -> None:
+    """Names of the limits in the right margin, pushed apart where they would overlap."""
+    top = ax.get_ylim()[1]
+    room = 0.062 * top
+    last = float("-inf")
+    for limit in sorted(limits, key=lambda item: item.level):
+        y = max(limit.level, last + room)
+        last = y
+        ax.annotate(
+            limit.label,
+            (1.0, limit.level),
+            (1.008, y),
+            xycoords=("axes fraction", "data"),
+            textcoords=("axes fraction", "data"),
+            fontsize=9,
+            va="center",
+            color=LIMIT,
+            annotation_clip=False,
+        )
 
 
 def wrapped(text: str, width: int = 30) -> str:

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from pkmodel.errors import InputError, unknown_name
 from pkmodel.ink import COLOURS, HATCHES, LIMIT, pale, tidy
 from pkmodel.outcome import Study
-from pkmodel.plots.limits import limits_of
+from pkmodel.plots.limits import label_limits, limits_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +27,8 @@ def session_peaks(study: Study, output: str = "parent", *, model: str | None = N
     cases = [case for case in study.cases if model in (None, case.model.id)]
     if not cases:
         raise InputError(unknown_name("a model of the study", model, study.models, path="model"))
-    ax = ax if ax is not None else Figure(figsize=(10, 4.6)).add_subplot()
+    own = ax is None
+    ax = ax if ax is not None else Figure(figsize=(10, 4.6)).add_axes((0.08, 0.15, 0.79, 0.76))
     names = [arm.name for arm in study.scenario.arms]
     several = len({case.model.id for case in cases}) > 1
     width = 0.8 / len(cases)
@@ -70,11 +71,13 @@ def session_peaks(study: Study, output: str = "parent", *, model: str | None = N
     ax.set_xlabel("session", fontsize=9.5)
     ax.set_xlim(0.4, len(plan) + 0.6)
     ax.set_ylim(0, max([highest, *(limit.level for limit in drawn)]) * 1.08)
-    ax.set_ylabel(f"peak of {parent} [{first.model.outputs[parent].unit}]", fontsize=10)
+    ax.set_ylabel(f"peak of {parent} [{first.model.outputs[parent].unit}]\nn = {study.n:,} patients", fontsize=10)
     handles.append(Line2D([], [], color="black", linewidth=1.8, label="median"))
     handles.append(Line2D([], [], color="#777777", linewidth=1.4, label="box: 25-75 %, line: 5-95 % of patients"))
     ax.legend(
         handles=handles, fontsize=9, frameon=False, ncols=len(handles), loc="lower left", bbox_to_anchor=(-0.01, 1.0)
     )
     tidy(ax)
+    if own:
+        label_limits(ax, drawn)
     return ax

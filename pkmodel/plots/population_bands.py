@@ -16,7 +16,7 @@ from pkmodel.errors import InputError, Problem
 from pkmodel.ink import COLOURS, ENVELOPE, INK, LIMIT, tidy
 from pkmodel.outcome import Study
 from pkmodel.overlay import envelope, marks_of, medians, stated
-from pkmodel.plots.limits import limits_of, mark_bands, unit_of, wrapped
+from pkmodel.plots.limits import label_limits, limits_of, mark_bands, unit_of, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,13 +32,14 @@ def bands(study: Study, arm: str, output: str = "parent", *, model: str | None =
 
     The time axis is broken between sessions, so that a course of weeks still shows what happens in an hour. Where the
     arm runs on several models, a grey area behind holds the range of their medians. Published marks of the scenario
-    are drawn where they belong.
+    are drawn where they belong. At a limit stands in what share of the patients its rule does not hold.
 
     Raises InputError for an unknown arm or output.
     """
     case = _case(study, arm, model)
     name = case.model.observable(output)
-    ax = ax if ax is not None else Figure(figsize=(12, 3.4)).add_subplot()
+    own = ax is None
+    ax = ax if ax is not None else Figure(figsize=(12, 3.4)).add_axes((0.065, 0.17, 0.83, 0.74))
     colour = COLOURS[[other.name for other in study.scenario.arms].index(arm) % len(COLOURS)]
     span = study.scenario.spec.observe.span.value
     pitch = span * (1 + _GAP)
@@ -91,14 +92,33 @@ def bands(study: Study, arm: str, output: str = "parent", *, model: str | None =
         else:
             across = ((limit.first - 1) * pitch, (limit.last - 1) * pitch + span)
             ax.plot(across, (limit.level, limit.level), color=LIMIT, linewidth=1.2, linestyle=style)
+        if limit.beyond and limit.level in near:
+            end = (limit.last - 1) * pitch + span
+            under = limit.sign == "\u2265"
+            ax.annotate(
+                limit.beyond,
+                (end, limit.level),
+                (-2, -2 if under else 1.5),
+                textcoords="offset points",
+                ha="right",
+                va="top" if under else "bottom",
+                fontsize=9,
+                fontweight="bold",
+                color=LIMIT,
+                zorder=6,
+                bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.4},
+                gid="beyond",
+            )
     # An effect may lie below 0, or be 0 throughout.
     ax.set_ylim(min(0.0, 1.2 * float(table[:, 0].min())), max([highest, *near]) * 1.2 or 1.0)
     mark_bands(case.model, name, ax)
     ax.set_xlim(-0.02 * pitch, len(plan) * pitch - span * _GAP + 0.02 * pitch)
     _session_ticks(ax, [planned.start for planned in plan], pitch, span)
-    ax.set_ylabel(wrapped(f"{name} [{unit_of(case.model, name)}]"), fontsize=10)
+    ax.set_ylabel(wrapped(f"{name} [{unit_of(case.model, name)}]") + f"\nn = {study.n:,}", fontsize=10)
     ax.set_title(f"{arm}: {case.arm.protocol.title}", loc="left", fontsize=10.5, fontweight="bold")
     tidy(ax)
+    if own:
+        label_limits(ax, [limit for limit in limits if limit.level < ax.get_ylim()[1]])
     return ax
 
 
