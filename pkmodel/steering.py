@@ -172,15 +172,17 @@ def _next(course: Course, plateau: Plateau, step: int, limits: Limits, tolerance
     """The rate from a step on, and for how many steps."""
     now, level = float(course.aim[step * FINE]), plateau.level
     room = plateau.last - step
-    if level <= 0 or now > level * (1 + tolerance):
-        return 0.0, 1
+    if level <= 0:
+        return 0.0, room
+    if now > level * (1 + tolerance):
+        return _falling(course, level, step, limits), 1
     if course.site is not None and now < level * (1 - tolerance):
         unit = course.pulse(course.responses.site_step, 1)  # type: ignore[arg-type]
         at = step * FINE
         if course.site[at:].max() >= level * (1 - tolerance * _ENOUGH):
             return 0.0, 1  # on its way there
         rate = largest(level, course.site[at:], unit[: course.points - at])
-        return _allowed(rate, rate, limits), 1
+        return allowed(rate, rate, limits), 1
     rate, good = _holding(course, level, step, 1, limits, tolerance)
     steps = 1
     while good and steps < room:  # as long as one rate will do
@@ -192,6 +194,16 @@ def _next(course: Course, plateau: Plateau, step: int, limits: Limits, tolerance
         if good:
             rate, steps = other, further
     return rate, steps
+
+
+def _falling(course: Course, level: float, step: int, limits: Limits) -> float:
+    """0 while the level comes down; in the step in which plasma would fall through the target, what stops it there."""
+    end = (step + 1) * FINE
+    missing = level - float(course.plasma[end])
+    if course.site is not None or missing <= 0:
+        return 0.0
+    rate = missing / float(course.responses.step[FINE])
+    return allowed(rate, rate, limits)
 
 
 def _holding(
@@ -206,7 +218,7 @@ def _holding(
     else:
         later = course.pulse(course.responses.site_step, steps)  # type: ignore[arg-type]
         most = largest(level * (1 + tolerance), course.site[at:], later[: course.points - at])
-    rate = _allowed(best, most, limits)
+    rate = allowed(best, most, limits)
     inside = [np.abs(ahead + rate * unit - level).max() <= level * tolerance]
     if course.site is not None:
         site = course.site[at:end] + rate * course.responses.site_step[: end - at]  # type: ignore[index]
@@ -214,7 +226,7 @@ def _holding(
     return rate, bool(all(inside))
 
 
-def _allowed(best: float, most: float, limits: Limits) -> float:
+def allowed(best: float, most: float, limits: Limits) -> float:
     """The rate of the pump nearest to the best one that is not above the most."""
     most = min(most, limits.max_rate)
     rate = round(min(max(best, 0.0), most) / limits.rate_step) * limits.rate_step

@@ -15,6 +15,7 @@ from pkmodel.cli import effects, large, library, page, running, several
 from pkmodel.cli.compare import compare
 from pkmodel.cli.design import design
 from pkmodel.cli.files import whole
+from pkmodel.cli.lessons import lessons
 from pkmodel.cli.options import (
     Age,
     Ancestry,
@@ -53,6 +54,7 @@ app.add_typer(effects.effects, name="effects")
 app.add_typer(library.protocols, name="protocols")
 app.add_typer(library.scenarios, name="scenarios")
 app.add_typer(library.populations, name="populations")
+app.add_typer(lessons, name="lessons")
 app.command()(verify)
 app.command()(compare)
 app.command()(design)

@@ -1,4 +1,4 @@
-"""Guided lessons in pharmacokinetics: predict, then reveal. Free of any page; see :mod:`pkmodel.lessons.lesson`.
+"""Guided lessons in pharmacokinetics: predict, then reveal. Free of any page; see :mod:`pkmodel.lessons.steps`.
 
 ``LESSONS`` maps the id of a lesson to the lesson, which is built when it is first asked for.
 """
@@ -9,13 +9,26 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 
 from pkmodel.errors import InputError, unknown_name
-from pkmodel.lessons.lesson import Answer as Answer
-from pkmodel.lessons.lesson import Lesson as Lesson
-from pkmodel.lessons.lesson import Scene as Scene
-from pkmodel.lessons.lesson import Step as Step
+from pkmodel.lessons.steps import Answer as Answer
+from pkmodel.lessons.steps import Lesson as Lesson
+from pkmodel.lessons.steps import Scene as Scene
+from pkmodel.lessons.steps import Step as Step
 
 #: The lessons in the order in which a course would take them; each is ``build()`` of the module of this name.
-_ORDER = ("bolus", "infusion_length", "nose_and_vein", "first_pass", "accumulation")
+_ORDER = (
+    "bolus",
+    "infusion_length",
+    "nose_and_vein",
+    "first_pass",
+    "accumulation",
+    "dosing_weight",
+    "taper_threshold",
+    "effect_lag",
+    "models_disagree",
+    "intervals",
+    "mechanism",
+    "hours_and_weeks",
+)
 
 
 class _Lessons(Mapping[str, Lesson]):
@@ -52,7 +65,7 @@ def lesson(name: str) -> Lesson:
 
 
 def worksheet(of: Lesson, *, with_answers: bool = False) -> str:
-    """A lesson as printable, self-contained HTML (A4); see :func:`pkmodel.lessons.worksheet.page`."""
-    from pkmodel.lessons.worksheet import page
+    """A lesson as printable, self-contained HTML (A4); see :func:`pkmodel.lessons.sheet.page`."""
+    from pkmodel.lessons.sheet import page
 
     return page(of, with_answers=with_answers)

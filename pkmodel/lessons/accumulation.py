@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pkmodel.lessons import bench, pictures
-from pkmodel.lessons.lesson import Answer, Lesson, Prediction, Scene, Step
+from pkmodel.lessons.steps import Answer, Lesson, Prediction, Scene, Step
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +31,7 @@ def _half_life() -> float:
 
 @cache
 def _twice_a_week() -> Answer:
-    result = bench.run(NASAL, NASAL_MODEL, until="700 h", every="30 min")
+    result = bench.run(NASAL, NASAL_MODEL, until="700 h", every="10 min")
     peaks = [row["peak"] for row in bench.figures(result)]
     rise = 100 * (peaks[-1] / peaks[0] - 1)
     half = _half_life()
@@ -55,14 +55,13 @@ def _twice_a_week() -> Answer:
         ),
         sources=(
             bench.source_of(NASAL_MODEL),
-            "Spravato (esketamine) nasal spray, prescribing information: no accumulation at twice a week; terminal "
-            "half-life 7 to 12 h (evidence: primary)",
+            "Spravato (esketamine) nasal spray, prescribing information (evidence: primary)",
         ),
     )
 
 
 def _draw_twice(ax: Axes, revealed: bool, prediction: Prediction) -> None:
-    result = bench.run(NASAL, NASAL_MODEL, until="700 h", every="30 min")
+    result = bench.run(NASAL, NASAL_MODEL, until="700 h", every="10 min")
     known = result.time <= (700 if revealed else 72)
     ax.plot(result.time[known] / 24 + 1, result.level()[0][known], **pictures.style(0) | {"linewidth": 1.4})
     rows = bench.figures(result)
@@ -135,7 +134,7 @@ def _draw_close(ax: Axes, revealed: bool, prediction: Prediction) -> None:
     rises = [_rise(hours) for hours in EVERY]
     values = [rise if revealed or index == 0 else None for index, rise in enumerate(rises)]
     pictures.bars(ax, GAPS, values, texts=[f"{rise:.1f} %" for rise in rises])
-    ax.set_ylim(0, 1.2 * max(rises))
+    ax.set_ylim(0, 1.2 * max(rises) if revealed else 25)
     pictures.level_line(ax, VISIBLE, f"{VISIBLE:.0f} %", side="left")
     pictures.axes(ax, x="", y="eighth peak above the first [%]", title="35 mg of ketamine over 40 min, eight times")
     pictures.credit(ax, MODEL)

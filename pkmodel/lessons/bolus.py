@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from pkmodel.lessons import bench, pictures
-from pkmodel.lessons.lesson import Answer, Lesson, Prediction, Scene, Step, amount
+from pkmodel.lessons.steps import Answer, Lesson, Prediction, Scene, Step, amount
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,7 +48,7 @@ def _how_high() -> Answer:
         why=(
             "An injected dose is first spread over the small central volume (blood and the organs it reaches within "
             "seconds) "
-            "and only then over the large volume of the tissues. For some minutes nearly all of it is where the "
+            "and only then over the large volume of the tissues. In the first minutes much of it is still where the "
             "sample is taken.",
             "An infusion gives the tissues time to take up drug while it is still running, so less of it is in the "
             "blood at any moment.",
@@ -114,7 +114,7 @@ def _what_is_left() -> Answer:
             f"{full / dose:.0f} times the target.",
             "No single injection both reaches a level and holds it. That takes an injection followed by an infusion "
             "that falls step by step: "
-            "what `pkmodel suggest` computes (bolus, elimination, transfer).",
+            "what Suggest computes (bolus, elimination, transfer).",
         ),
         sources=(bench.source_of(MODEL),),
     )

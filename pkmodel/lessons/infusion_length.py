@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from pkmodel.lessons import bench, pictures
-from pkmodel.lessons.lesson import Answer, Lesson, Prediction, Scene, Step, amount
+from pkmodel.lessons.steps import Answer, Lesson, Prediction, Scene, Step, amount
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pkmodel.lessons import bench, pictures
-from pkmodel.lessons.lesson import Answer, Lesson, Prediction, Scene, Step, amount
+from pkmodel.lessons.steps import Answer, Lesson, Prediction, Scene, Step, amount
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,10 +19,7 @@ NASAL = bench.single("84 mg", drug="esketamine", route="intranasal", device=DEVI
 VEIN = bench.single("35 mg", "40 min", drug="esketamine")
 MOUTH = bench.single("84 mg", drug="esketamine", route="oral")
 LONG = "240 h"
-LABEL = (
-    "Spravato (esketamine) nasal spray, prescribing information: bioavailability 48 % of 84 mg, "
-    "time to peak 20 to 40 min after the last spray (evidence: primary)"
-)
+LABEL = "Spravato (esketamine) nasal spray, prescribing information (evidence: primary)"
 
 
 @cache
@@ -130,12 +127,10 @@ def _draw_when(ax: Axes, revealed: bool, prediction: Prediction) -> None:
         ax.plot([index * last / 2], [0], "^", color=pictures.INK, markersize=9, clip_on=False, zorder=8)
     pictures.time_line(ax, last, "last spray", height=0.97)
     if isinstance(prediction, float):
-        pictures.time_line(
-            ax, last + prediction, f"you: {amount(prediction)} min after it", predicted=True, height=0.86
-        )
+        pictures.time_line(ax, last + prediction, f"you: {amount(prediction)} min after it", predicted=True, height=0.2)
     if revealed:
         top = bench.peak(bench.run(NASAL, MODEL, until="8 h"))
-        pictures.dot(ax, last + after, top, f"{after:.0f} min after it", dx=10, dy=-22)
+        pictures.dot(ax, last + after, top, f"{after:.0f} min after it", dx=10, dy=4)
 
 
 @cache

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel.ink import COLOURS, INK, LIMIT, apart, tidy
+from pkmodel.ink import COLOURS, HATCHES, apart, pale, tidy
+from pkmodel.ink import INK as INK
+from pkmodel.ink import LIMIT as LIMIT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Floats = NDArray[np.float64]
+Draw = Callable[["Axes", bool, "str | float | None"], None]
 
 DASHES: tuple[Any, ...] = ("-", (0, (6, 2)), (0, (4, 1.5, 1, 1.5)), (0, (1.2, 1.6)), (0, (9, 2, 1, 2)), (0, (3, 3)))
 #: What was predicted is drawn in this colour alone, and dotted, in every lesson.
@@ -36,23 +39,26 @@ def axes(ax: Axes, *, x: str, y: str, title: str = "") -> None:
     tidy(ax)
 
 
-def _beneath(ax: Axes, text: str, side: str, colour: str, size: float) -> None:
+def beneath(
+    ax: Axes, text: str, side: str = "right", colour: str = "#555555", size: float = SIZE - 2, below: float = 37
+) -> None:
+    """A line under the panel, at its left or right end."""
     look: dict[str, Any] = {"ha": side, "va": "top", "fontsize": size, "color": colour}
     place = (0 if side == "left" else 1, 0)
-    ax.annotate(text, place, xycoords="axes fraction", xytext=(0, -37), textcoords="offset points", **look)
+    ax.annotate(text, place, xycoords="axes fraction", xytext=(0, -below), textcoords="offset points", **look)
 
 
 def said(ax: Axes, prediction: str) -> None:
     """A choice that was predicted, under the panel."""
-    _beneath(ax, f"you: {prediction}", "left", PREDICTED, SIZE)
+    beneath(ax, f"you: {prediction}", "left", PREDICTED, SIZE, 50)
 
 
 def credit(ax: Axes, *models: str, more: str = "") -> None:
     """Under the panel: what was simulated, with the grade of its evidence; a typical patient where nothing is said."""
     from pkmodel.lessons.bench import grade
 
-    text = ", ".join(f"{name} ({grade(name)})" for name in models)
-    _beneath(ax, f"{text}; {more or 'one typical patient'}", "right", "#555555", SIZE - 2)
+    text = "; ".join([*(f"{name} ({grade(name)})" for name in models), more or "one typical patient"])
+    beneath(ax, text)
 
 
 def names_at_the_end(ax: Axes, entries: Sequence[tuple[float, str, str]]) -> None:
@@ -136,8 +142,6 @@ def bars(
 
     ``predicted`` marks (index, height, text) as a dotted line across a bar.
     """
-    from pkmodel.ink import HATCHES, pale
-
     top = max([value for value in values if value is not None] + ([predicted[1]] if predicted else []) + [0.0]) or 1.0
     for index, value in enumerate(values):
         colour = COLOURS[index % len(COLOURS)]
@@ -146,11 +150,12 @@ def bars(
             continue
         ax.bar([index], [value], 0.6, facecolor=pale(colour), edgecolor=colour, hatch=HATCHES[index % len(HATCHES)])
         text = texts[index] if texts else f"{value:.3g}"
-        ax.text(index, value + 0.015 * top, text, ha="center", va="bottom", fontsize=SIZE, color=INK)
+        plate = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.6}
+        ax.text(index, value + 0.02 * top, text, ha="center", va="bottom", fontsize=SIZE, color=INK, bbox=plate)
     if predicted is not None:
         index, height, text = predicted
         ax.hlines(height, index - 0.42, index + 0.42, color=PREDICTED, linestyle=":", linewidth=2.4, zorder=6)
         ax.text(index + 0.44, height, text, ha="left", va="center", fontsize=SIZE, color=PREDICTED)
     ax.set_xticks(range(len(names)), names, fontsize=SIZE)
-    ax.set_xlim(-0.6, len(names) - 0.4)
+    ax.set_xlim(-0.6, len(names) - (0.4 if predicted is None else 0.1))
     ax.set_ylim(0, 1.15 * top)

@@ -55,7 +55,8 @@ class Answer:
         if apart <= 0.5:
             return f"The right size: {100 * apart:.0f} % {side} the {truth} that comes out."
         times = ratio if ratio > 1 else 1 / ratio
-        return f"Further off: it is {truth}, and you said {times:.1f} times as {'much' if ratio > 1 else 'little'}."
+        said = f"{times:.1f} times too {'high' if ratio > 1 else 'low'}"
+        return f"Further off: it is {truth}; {amount(prediction)} is {said}."
 
 
 def amount(value: float) -> str:

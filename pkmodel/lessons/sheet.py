@@ -8,7 +8,7 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from pkmodel.disclaimer import NOT_FOR_CARE
-from pkmodel.lessons.lesson import Lesson, Prediction, Step, amount
+from pkmodel.lessons.steps import Lesson, Prediction, Step, amount
 
 if TYPE_CHECKING:
     import jinja2
@@ -30,7 +30,9 @@ def figure(
 def _uri(step: Step, revealed: bool) -> str:
     """A picture as a data URI."""
     held = io.BytesIO()
-    figure(step, revealed=revealed, size=(7.4, 3.4)).savefig(held, dpi=150, format="png", metadata={"Software": None})
+    figure(step, revealed=revealed, size=(7.4, 3.0 if revealed else 2.6)).savefig(
+        held, dpi=150, format="png", metadata={"Software": None}
+    )
     return "data:image/png;base64," + base64.b64encode(held.getvalue()).decode("ascii")
 
 
