@@ -25,9 +25,11 @@ def html_of(folder: Path) -> str:
     Raises InputError where the directory holds no finished run, or a file of it is missing, damaged or not of this
     run.
     """
-    from pkmodel.pages import contents, finished, html
+    from pkmodel.pages.contents import report
+    from pkmodel.pages.finished import read
+    from pkmodel.pages.html import page
 
-    return html.page(contents.report(finished.read(folder)))
+    return page(report(read(folder)))
 
 
 def pdf_of(folder: Path) -> bytes:
@@ -35,7 +37,9 @@ def pdf_of(folder: Path) -> bytes:
 
     Raises InputError as :func:`html_of` does, and where the package ``typst`` (extra ``pdf``) is not installed.
     """
-    from pkmodel.pages import contents, finished, pdf
+    from pkmodel.pages.contents import report
+    from pkmodel.pages.finished import read
+    from pkmodel.pages.pdf import document, needed
 
-    pdf.needed()
-    return pdf.document(contents.report(finished.read(folder)))
+    needed()
+    return document(report(read(folder)))

@@ -7,6 +7,7 @@ from typing import Any
 
 from pkmodel.pages.blocks import Block, Cell, Column, Heading, Items, Section, Table, Words, number, table
 from pkmodel.pages.finished import Finished
+from pkmodel.pages.grounds import unit_in
 from pkmodel.pages.numerals import NONE, percent, percents, points, quantity, value
 
 #: Covariates that are shown of those who break a rule; failing.csv has all.
@@ -35,7 +36,8 @@ def _comparison(run: Finished) -> list[Block]:
         what = f"{row['metric'].replace('_', ' ')}{condition}{_of(run, row)}, {row['window']}"
         line: list[Cell] = [what, row["arm"]]
         line += [row["model"]] if run.several else []
-        line += [row["unit"] or NONE, value(row["median"]), value(row["median_reference"]), value(row["median_ratio"])]
+        line += [unit_in(run, row) or NONE, value(row["median"]), value(row["median_reference"])]
+        line += [value(row["median_ratio"])]
         for share, low, high in (
             ("share_lower", "low", "high"),
             ("share_equal", "equal_low", "equal_high"),
@@ -114,7 +116,7 @@ def clinics(run: Finished) -> Section | None:
     columns += [number("Of all sessions"), number("Most in one session"), number("In the last session")]
     caption = f"Share of {run.findings['n']:,} patients in whom it was done; what was never done is left out"
     note = "clinic.csv has every session, ledger.parquet every check of every patient."
-    return Section("clinic", "What the clinic did", (table(caption, columns, cells, note),))
+    return Section("clinic", "What was done on the day", (table(caption, columns, cells, note),))
 
 
 def failing(run: Finished) -> Section | None:

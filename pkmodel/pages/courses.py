@@ -107,10 +107,10 @@ def _course(arm: Arm, patient: Patient) -> list[Block]:
         (phase, tuple(tuple(line.get(name, "") for name in used) for line in lines)) for phase, lines in groups
     ]
     weight = f" for {patient.weight}" if who is not None else ", as written"
-    planned = "The plan that the clinic starts from" if protocol.decides else "The course"
+    planned = "The course as it is planned" if protocol.decides else "The course"
     blocks.append(Table(f"{arm.name}. {planned}{weight}", tuple(_HEADS[name] for name in used), tuple(cells)))
     if protocol.decides:
-        blocks.append(Words("What is decided on the day, patient by patient:"))
+        blocks.append(Words("What changes it on the day, patient by patient:"))
         blocks.append(Items(tuple(protocol.decisions())))
     if protocol.notes:
         blocks.append(Items(tuple(protocol.notes)))

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pkmodel import kept_inputs, workplace
 from pkmodel.errors import InputError, Problem
 from pkmodel.specs.library import Scenario
 from pkmodel.specs.model import ModelSpec
 
-Row = dict[str, Any]
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 #: What a directory of another command is known by.
 _OTHERS = {
@@ -39,8 +44,8 @@ _FINDINGS = (
     "warnings",
 )
 _MANIFEST = ("scenario", "n", "seed", "sampling", "engine", "inputs", "models", "versions", "cpu", "options")
-#: Covariates of patients.parquet, with their units, of which the report names the middle.
-_COVARIATES = {"weight_kg": "kg", "age_y": "y", "height_cm": "cm"}
+#: Columns of patients.parquet of which the report names the middle.
+_COVARIATES = {"weight_kg": "weight", "age_y": "age", "height_cm": "height"}
 _PNG_HEAD, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 
 
@@ -220,62 +225,80 @@ def _png(file: Path) -> Png:
 
 def _patients(file: Path) -> tuple[Middle, dict[str, dict[str, int]]]:
     """The middle patient, of the first row group, and who is outside of what, of all."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    try:
-        with pq.ParquetFile(file) as table:
-            names = set(table.schema_arrow.names)
-            severity = "severity" in names
-            first = table.read_row_group(0, columns=[*_COVARIATES, "sex", *(["severity"] if severity else [])])
-            medians = {
-                name: float(pc.quantile(first[name], 0.5)[0].as_py()) for name in first.column_names if name != "sex"
-            }
-            female = pc.sum(pc.equal(first["sex"].cast(pa.string()), "female")).as_py() or 0
-            outside: dict[str, dict[str, int]] = {}
-            for group in range(table.num_row_groups):
-                part = table.read_row_group(group, columns=["model", "outside_valid_for"])
-                if not part.num_rows:
-                    continue
-                own = outside.setdefault(part["model"][0].as_py(), {})
-                for item in pc.value_counts(part["outside_valid_for"].cast(pa.string())).to_pylist():
-                    if item["values"] is not None:
-                        own[item["values"]] = own.get(item["values"], 0) + item["counts"]
-    except FileNotFoundError:
-        raise InputError(Problem("no such file", f"a run's {file.name}", where=str(file))) from None
-    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
-        found = f"a file that cannot be read ({str(error).splitlines()[0]})"
-        raise InputError(Problem(found, f"a run's {file.name}", where=str(file))) from None
-    sex = "female" if 2 * female >= first.num_rows else "male"
-    middle = Middle(
-        first.num_rows, medians["weight_kg"], medians["age_y"], medians["height_cm"], sex, medians.get("severity")
-    )
-    return middle, outside
+    with _readable(file), pq.ParquetFile(file) as table:
+        wanted = [*_COVARIATES, *({"severity"} & set(table.schema_arrow.names))]
+        first = table.read_row_group(0, columns=[*wanted, "sex"])
+        medians = {name: float(np.median(_numbers(first[name]))) for name in wanted}
+        sexes = _counts(first["sex"])
+        outside: dict[str, dict[str, int]] = {}
+        for group in range(table.num_row_groups):
+            part = table.read_row_group(group, columns=["model", "outside_valid_for"])
+            for model in _counts(part["model"]):  # one, as a group is of one model
+                own = outside.setdefault(model, {})
+                for reason, count in _counts(part["outside_valid_for"]).items():
+                    own[reason] = own.get(reason, 0) + count
+    sex = "female" if sexes.get("female", 0) >= sexes.get("male", 0) else "male"
+    size = {short: medians[name] for name, short in _COVARIATES.items()}
+    return Middle(of=first.num_rows, sex=sex, severity=medians.get("severity"), **size), outside
 
 
 def _tops(file: Path) -> list[Top]:
     """How high medians run, from the bands."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    keys = ["arm", "model", "output", "unit", "session"]
+    names = ("arm", "model", "output", "unit")
+    with _readable(file), pq.ParquetFile(file) as parquet:
+        table = parquet.read(columns=[*names, "session", "p50", "p95"])
+        labels = [_labels(table[name]) for name in names]
+        session, p50, p95 = (_numbers(table[name]) for name in ("session", "p50", "p95"))
+    # Rows of one arm, model and output stand together, and so do those of one session.
+    key = np.stack([which for which, _ in labels] + [session])
+    starts = np.flatnonzero(np.r_[True, (np.diff(key) != 0).any(axis=0)]) if session.size else np.zeros(0, dtype=int)
+    of_case: dict[tuple[str, ...], list[tuple[float, float]]] = {}
+    for first, median, high in zip(
+        starts, np.maximum.reduceat(p50, starts), np.maximum.reduceat(p95, starts), strict=True
+    ):
+        named = tuple(words[which[first]] for which, words in labels)
+        of_case.setdefault(named, []).append((float(median), float(high)))
+    return [
+        Top(arm, model, output, unit, tuple(median for median, _ in sessions), max(high for _, high in sessions))
+        for (arm, model, output, unit), sessions in of_case.items()
+    ]
+
+
+@contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    """Say of a Parquet file that it is not there or cannot be read, whatever goes wrong."""
     try:
-        table = pq.read_table(file, columns=[*keys, "p50", "p95"])
-        words = [table[name].cast(pa.string()) for name in keys[:4]]
-        plain = pa.table([*words, table["session"], table["p50"], table["p95"]], [*keys, "p50", "p95"])
-        rows = plain.group_by(keys, use_threads=False).aggregate([("p50", "max"), ("p95", "max")]).to_pylist()
+        yield
     except FileNotFoundError:
         raise InputError(Problem("no such file", f"a run's {file.name}", where=str(file))) from None
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         found = f"a file that cannot be read ({str(error).splitlines()[0]})"
         raise InputError(Problem(found, f"a run's {file.name}", where=str(file))) from None
-    of_case: dict[tuple[str, str, str, str], list[Row]] = {}
-    for row in rows:
-        of_case.setdefault((row["arm"], row["model"], row["output"], row["unit"]), []).append(row)
-    tops = []
-    for key, sessions in of_case.items():
-        sessions.sort(key=lambda row: int(row["session"]))
-        medians = tuple(float(row["p50_max"]) for row in sessions)
-        tops.append(Top(*key, medians, max(float(row["p95_max"]) for row in sessions)))
-    return tops
+
+
+def _numbers(column: pa.ChunkedArray) -> NDArray[Any]:
+    """A column of numbers, none of them missing. ``to_numpy`` would bring pandas: half a second at the end of a run."""
+    return np.from_dlpack(column.combine_chunks())
+
+
+def _labels(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], list[str]]:
+    """A column of labels as numbers, -1 where there is none, and what they stand for; without pandas too."""
+    whole = column.unify_dictionaries().combine_chunks()
+    indices = whole.indices
+    there, values = indices.buffers()
+    part = slice(indices.offset, indices.offset + len(indices))
+    which = np.frombuffer(values, dtype=np.int32)[part].astype(np.int64)
+    if there is not None:  # a bit for each label that is not missing
+        which[np.unpackbits(np.frombuffer(there, dtype=np.uint8), bitorder="little")[part] == 0] = -1
+    return which, [str(item) for item in whole.dictionary.to_pylist()]
+
+
+def _counts(column: pa.ChunkedArray) -> dict[str, int]:
+    """How often each label of a column is there."""
+    which, words = _labels(column)
+    counts = np.bincount(which[which >= 0], minlength=len(words)).tolist()
+    return {word: count for word, count in zip(words, counts, strict=True) if count}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pkmodel.pages.blocks import Block, Cell, Column, Commands, Facts, Heading, Items, Section, Words, number, table
 from pkmodel.pages.finished import Finished
 from pkmodel.pages.numerals import percent
+from pkmodel.specs.clause import RELATIVE
 from pkmodel.specs.fields import Citation
 from pkmodel.specs.model import ModelSpec
 
@@ -95,6 +96,20 @@ def valid_for(model: ModelSpec) -> str:
     if ranges.duration is not None:
         said.append(f"up to {ranges.duration.text}")
     return "; ".join(said) or "not stated"
+
+
+def unit_of(model: ModelSpec, effect: str) -> str:
+    """What an effect is counted in, in words where it has no unit."""
+    bare = "fraction of maximal effect" if model.effects[effect].turnover is None else "no unit"
+    return model.observables[effect] or bare
+
+
+def unit_in(run: Finished, row: Mapping[str, Any]) -> str:
+    """The unit of a figure of findings.json; in words where it is a height of an effect without one."""
+    if row["unit"] or row["metric"] not in RELATIVE:
+        return str(row["unit"])
+    model = run.models[row["model"]]
+    return unit_of(model, row["output"]) if row["output"] in model.effects else ""
 
 
 def assumed(run: Finished) -> Section:

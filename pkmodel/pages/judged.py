@@ -9,7 +9,8 @@ from typing import Any
 from pkmodel import findings, wording
 from pkmodel.pages.blocks import Block, Cell, Column, Heading, Items, Section, Strip, Verdict, Words, number, table
 from pkmodel.pages.finished import Finished
-from pkmodel.pages.numerals import NONE, percent, percents, quantity, value
+from pkmodel.pages.grounds import unit_in
+from pkmodel.pages.numerals import NONE, percent, percents, quantity, value, whole_percent
 from pkmodel.specs.clause import COMBINED
 from pkmodel.specs.rule import Rule
 
@@ -51,7 +52,7 @@ def _rule(run: Finished, rule: Rule, rows: Sequence[Found]) -> list[Block]:
     named += " (illustrative)" if teaching else ""
     windows = list(dict.fromkeys(row["window"] for row in rows))
     (first, *_) = rows
-    required = f"{100 * first['required']:g} %"
+    required = whole_percent(first["required"])
     head = f"{rule.id}: {named}, required in {required}"
     blocks: list[Block] = [Heading(head)]
     if rule.title:
@@ -82,7 +83,9 @@ def _rule(run: Finished, rule: Rule, rows: Sequence[Found]) -> list[Block]:
         line += [Strip(row["share"], row["low"], row["high"], row["required"], begin)]
         line += [percents(row["exact_low"], row["exact_high"]), Verdict(row["verdict"])]
         cells.append(line)
-    limit = f"{first['limit']:g} {first['unit']}".rstrip() if first["limit"] is not None else "one for each clause"
+    limit = "one for each clause"
+    if first["limit"] is not None:
+        limit = f"{first['limit']:g} {unit_in(run, first)}".rstrip()
     caption = f"{rule.id}{_over(windows[0]) if len(windows) == 1 else ''}. Limit: {limit}; required share: {required}"
     severity = f" Severity of a broken rule: {rule.severity}." if rule.severity else ""
     note = f"The bar is the interval, the dot the share, the upright line the required share.{severity}"
@@ -105,7 +108,7 @@ def _sentence(row: Found, several: bool) -> str:
     who = row["arm"] + (f" on {row['model']}" if several else "")
     return (
         f"{who}{_over(row['window'])}: {percent(row['share'])} of {row['n']:,} patients keep it "
-        f"({percents(row['low'], row['high'])}), {100 * row['required']:g} % are required: {row['verdict']}."
+        f"({percents(row['low'], row['high'])}), {whole_percent(row['required'])} are required: {row['verdict']}."
     )
 
 

@@ -12,6 +12,11 @@ def percent(share: float | None) -> str:
     return NONE if share is None else f"{100 * share:.1f}{_TIED}%"
 
 
+def whole_percent(share: float) -> str:
+    """A stated share as a percentage, with the digits that it was stated with."""
+    return f"{100 * share:g}{_TIED}%"
+
+
 def percents(low: float | None, high: float | None) -> str:
     """The ends of an interval of a share."""
     return NONE if low is None or high is None else f"{100 * low:.1f}–{100 * high:.1f}{_TIED}%"

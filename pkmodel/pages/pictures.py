@@ -5,6 +5,7 @@ from __future__ import annotations
 from pkmodel import wording
 from pkmodel.pages.blocks import Block, Picture, Section, Words
 from pkmodel.pages.finished import Finished, Top
+from pkmodel.pages.grounds import unit_of
 from pkmodel.pages.numerals import quantity, value
 
 #: Arms, models and outputs that a description names one by one.
@@ -45,7 +46,7 @@ def _top(run: Finished, top: Top) -> str:
     highest = max(top.medians)
     where = top.medians.index(highest) + 1
     at = f" in session {where}" if len(top.medians) > 1 and min(top.medians) < 0.98 * highest else ""
-    unit = top.unit or "(no unit)"
+    unit = top.unit or f"({unit_of(run.models[top.model], top.output)})"  # only effects have none
     return (
         f"{top.arm}{model}: the median of {top.output}{teaching} rises to {quantity(highest, unit, 3)}{at}, "
         f"the 95th percentile to {quantity(top.p95, unit, 3)}."
@@ -74,7 +75,10 @@ def _peaks(run: Finished) -> tuple[str, str]:
         f"The highest level of every session: boxes hold the middle half of {run.findings['n']:,} virtual patients, "
         "lines reach from the 5th to the 95th percentile."
     )
-    alt = "A box to each session and arm. "
+    alt = (
+        "A box to each session and arm: the middle half of the patients' highest levels with the median across, and a "
+        "line from the 5th to the 95th percentile. The middle of the levels, at its highest: "
+    )
     parents = [top for top in run.tops if run.models[top.model].parent == top.output]
     alt += " ".join(_course(run, top) for top in parents[:_NAMED])
     return caption, alt

@@ -20,6 +20,14 @@ def written(folder: Path, body: str, head: str = "") -> str:
     return place.as_uri()
 
 
+def wait_for(page: Page, recorded: list[str]) -> None:
+    """Wait until something was recorded, 10 s at most."""
+    for _ in range(200):
+        if recorded:
+            return
+        page.wait_for_timeout(50)
+
+
 def test_a_page_without_fault(page: Page, tmp_path: Path) -> None:
     page.goto(written(tmp_path, "<p>Words.</p>"))
     assert page.title() == "A page"
@@ -35,7 +43,7 @@ def test_a_page_without_fault(page: Page, tmp_path: Path) -> None:
 )
 def test_errors_are_seen(page: Page, watch: Watch, tmp_path: Path, body: str, said: str) -> None:
     page.goto(written(tmp_path, body))
-    page.wait_for_timeout(50)
+    wait_for(page, watch.errors)
     with pytest.raises(AssertionError, match=said):
         watch.assert_quiet()
     watch.errors.clear()
@@ -47,7 +55,8 @@ def test_errors_are_seen(page: Page, watch: Watch, tmp_path: Path, body: str, sa
 )
 def test_requests_to_others_are_seen(page: Page, watch: Watch, tmp_path: Path, body: str) -> None:
     page.goto(written(tmp_path, body))
-    page.wait_for_timeout(50)
+    wait_for(page, watch.outside)
+    wait_for(page, watch.errors)
     with pytest.raises(AssertionError, match=r"example\.org"):
         watch.assert_quiet()
     watch.outside.clear()
