@@ -28,7 +28,7 @@ def wire(page: Page) -> None:
                 "arm",
                 f"Course {key.upper()}",
                 arg=key,
-                aria_pressed=str(key == state.view.arm).lower(),
+                aria_pressed=str(key == state.editing).lower(),
                 class_=f"arm {key}",
             )
             for key in ("a", "b")
@@ -52,10 +52,10 @@ def wire(page: Page) -> None:
             return tags.div(
                 tags.div(
                     choice(
-                        f"{state.view.arm}.drug", "Drug", {"ketamine": "ketamine", "esketamine": "esketamine"}, arm.drug
+                        f"{state.editing}.drug", "Drug", {"ketamine": "ketamine", "esketamine": "esketamine"}, arm.drug
                     )
                 ),
-                tables.row_cards(arm, state.view.arm),
+                tables.row_cards(arm, state.editing),
             )
         what = "The protocol of the library" if arm.source == "library" else "A protocol as text"
         return tags.div(tags.p(f"{what} is shown."), act("rows", "Edit it as rows"), class_="asis")
@@ -63,14 +63,14 @@ def wire(page: Page) -> None:
     @render.ui
     def nurse() -> Tag:
         shown, state = page.shown(), page.state()
-        return tags.div(tables.nurse_table(shown.main[state.view.arm]))
+        return tags.div(tables.nurse_table(shown.main[state.editing]))
 
     fits: reactive.Value[Any] = reactive.value(None)
 
     @reactive.effect
     def _fits() -> None:
         state, shown = page.state(), page.shown()
-        curve = shown.main[state.view.arm]
+        curve = shown.main[state.editing]
         mine = compute.suited(curve.spec)
         first = shown.main["a"]
         others = {name: mode for name, mode in compute.suited(first.spec).items() if name != first.model}
@@ -79,7 +79,7 @@ def wire(page: Page) -> None:
             for one in shown.main.values()
             for name in compute.effects_for_cached(compute.key_of(state.arms[one.arm], one.arm), one.model, one.drug)
         )
-        fits.set((state.view.arm, tuple(mine), tuple(others.items()), tuple(effects), shown.effects, curve.model))
+        fits.set((state.editing, tuple(mine), tuple(others.items()), tuple(effects), shown.effects, curve.model))
 
     @render.ui
     def models() -> TagList:

@@ -105,7 +105,7 @@ class Page:
     async def edit(self, changes: Mapping[str, Any]) -> None:
         """Take what fields say. What is refused stays in its field, and is tried again with the next change."""
         now = self.history.now
-        key = now.view.arm
+        key = now.editing
         given = {}
         for path, value in changes.items():
             if path.startswith("new."):
@@ -148,7 +148,7 @@ class Page:
         """The arm that is edited as rows, and what they do not keep; None, and a message, where rows cannot say it."""
         state = self.history.now
         try:
-            return rows.as_rows(state.arm, state.view.arm)
+            return rows.as_rows(state.arm, state.editing)
         except PkmodelError as error:
             self.refuse(error)
             return None
@@ -194,7 +194,7 @@ class Page:
             self.said.set(("There is no dose at that time: click once to add one.",))
             return
         await self.tell("tab", "course")
-        await self.tell("focus", f"{state.view.arm}.rows.{index}.dose")
+        await self.tell("focus", f"{state.editing}.rows.{index}.dose")
 
 
 def _row(values: Mapping[str, Any]) -> Row:

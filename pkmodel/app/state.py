@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pkmodel.errors import InputError, Problem, shown
 from pkmodel.population import Patient
@@ -137,25 +137,24 @@ class State(_Part):
     crowd: Crowd = Crowd()
     view: View = View()
 
-    @model_validator(mode="after")
-    def _an_arm_to_edit(self) -> State:
-        if self.view.arm == "b" and self.b is None:
-            object.__setattr__(self, "view", self.view.model_copy(update={"arm": "a"}))
-        return self
-
     @property
     def arms(self) -> dict[ArmKey, Arm]:
         """The arms by their keys."""
         return {"a": self.a} if self.b is None else {"a": self.a, "b": self.b}
 
     @property
+    def editing(self) -> ArmKey:
+        """The key of the arm that is edited."""
+        return self.view.arm if self.b is not None else "a"
+
+    @property
     def arm(self) -> Arm:
         """The arm that is edited."""
-        return self.arms[self.view.arm]
+        return self.arms[self.editing]
 
     def with_arm(self, arm: Arm, key: ArmKey | None = None) -> State:
         """The page with another arm in the place ``key`` (that of the edited one, where not given)."""
-        return self.model_copy(update={key or self.view.arm: arm})
+        return self.model_copy(update={key or self.editing: arm})
 
 
 def checked(tree: Mapping[str, Any]) -> State:

@@ -55,7 +55,7 @@ def wire(page: Page, session: Session) -> Any:
         with reactive.isolate():
             state, shown, last = page.state(), page.shown(), found()
         if name == "suggest":
-            model = shown.main[state.view.arm].model
+            model = shown.main[state.editing].model
             try:
                 made = await asyncio.to_thread(asked, model, state.person.patient(), fields)
             except PkmodelError as error:
@@ -73,12 +73,12 @@ def wire(page: Page, session: Session) -> Any:
 
 def sites_of(state: State, shown: Curves) -> tuple[str, dict[str, str] | None]:
     """The model that would be steered, and the places where it can be; None where it cannot."""
-    curve = shown.main[state.view.arm]
+    curve = shown.main[state.editing]
     model = compute.model_of(curve.model)
     if not model.linear or "iv" not in model.routes:
         return curve.model, None
     sites = {"": "in plasma"}
-    for name in compute.effects_for_cached(compute.key_of(state.arm, state.view.arm), curve.model, curve.drug):
+    for name in compute.effects_for_cached(compute.key_of(state.arm, state.editing), curve.model, curve.drug):
         file = compute.effect_of(name)
         if file.band is None and len(file.on) == 1 and len(file.effect_site) == 1:
             sites[name] = f"at the effect site of {name.replace('_', ' ')}"

@@ -130,8 +130,9 @@ def test_another_unit_is_the_same_patient() -> None:
 
 
 def test_without_a_second_course_the_first_is_edited() -> None:
-    assert State(view=View(arm="b")).view.arm == "a"
-    assert State(b=Arm(), view=View(arm="b")).arm is not None
+    assert State(view=View(arm="b")).editing == "a"
+    second = Arm(name="second")
+    assert State(b=second, view=View(arm="b")).arm == second
 
 
 def test_undo_and_redo() -> None:

@@ -45,9 +45,10 @@
   document.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && event.target.matches("input[data-path]:not([type=range])")) edit(event.target);
     const typing = event.target.matches("input:not([type=range]):not([type=checkbox]), textarea");
-    if (event.ctrlKey && !typing && (event.key === "z" || event.key === "y")) {
+    const key = event.key.toLowerCase();
+    if ((event.ctrlKey || event.metaKey) && !typing && (key === "z" || key === "y")) {
       event.preventDefault();
-      act(event.key === "z" && !event.shiftKey ? "undo" : "redo", "");
+      act(key === "z" && !event.shiftKey ? "undo" : "redo", "");
     }
   });
 
