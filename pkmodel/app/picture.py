@@ -98,7 +98,15 @@ def figure_of(
             if name in people:
                 _own_line(result, outputs[0], levels, normalise=view.normalise)
         levels.text(
-            0.995, 0.02, "thin black: the patient", transform=levels.transAxes, ha="right", fontsize=8.5, color=INK
+            0.995,
+            0.97,
+            "thin black: the patient",
+            transform=levels.transAxes,
+            ha="right",
+            va="top",
+            fontsize=8.5,
+            color=INK,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5, "alpha": 0.8},
         )
     if foot:
         models = {curve.model: curve.result.model.evidence for curve in shown.by_name.values()}

@@ -201,7 +201,11 @@ def evidence(shown: Curves, people: Mapping[str, Result], said: Sequence[str]) -
     quiet = [w for w in warnings if w not in outside]
     quiet += [w for w in dict.fromkeys(w for result in people.values() for w in result.warnings) if w not in warnings]
     drawn = [tags.li(sentence) for sentence in (*said, *quiet)]
+    arms = shown.main if len(shown.main) > 1 else {}
     return tags.div(
+        tags.p(*(tags.span(tags.b(f"{key.upper()}: "), f"{curve.spec.title}. ") for key, curve in arms.items()))
+        if arms
+        else None,
         tags.p(*_joined(names, len(models))),
         *(tags.p(tags.b("Outside its range: "), sentence, class_="outside") for sentence in outside[:3]),
         tags.details(
