@@ -15,6 +15,8 @@ from watching import assert_accessible
 
 import pkmodel as pk
 
+pytestmark = pytest.mark.xdist_group("report")  # one run and one browser for all of them
+
 Opened = Callable[..., Page]
 HOSTILE = "<script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\"> & {{ 7 * 7 }}"
 

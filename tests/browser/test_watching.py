@@ -9,6 +9,8 @@ import pytest
 from playwright.sync_api import Page
 from watching import Watch, assert_accessible
 
+pytestmark = pytest.mark.xdist_group("watching")  # one browser for all of them
+
 WHOLE = (
     "<!doctype html><html lang='en'><head><title>A page</title>{head}</head><body><main><h1>A page</h1>{body}</main>"
 )

@@ -35,6 +35,8 @@ from pkmodel.lessons import accumulation as adding_up
 from pkmodel.lessons import bolus as overshoot
 from pkmodel.specs.loading import library
 
+pytestmark = pytest.mark.xdist_group("lessons")  # lessons are built and answered once
+
 Command = Callable[..., Any]
 
 STEPS = [(name, index) for name in LESSONS for index in range(len(LESSONS[name].steps))]

@@ -19,6 +19,8 @@ from pkmodel.pages import contents, finished, pdf
 from pkmodel.pages.blocks import Picture, Report, Table
 from pkmodel.specs.library import Scenario
 
+pytestmark = pytest.mark.xdist_group("run_report")  # one run for all of them
+
 Command = Callable[..., Any]
 Change = Callable[[Path], object]
 

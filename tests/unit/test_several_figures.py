@@ -21,6 +21,8 @@ from pkmodel import study as studies
 from pkmodel.ink import apart
 from pkmodel.study import Study
 
+pytestmark = pytest.mark.xdist_group("several_figures")  # one study for all of them
+
 Command = Callable[..., Any]
 MODELS = ("ketamine_clements1981", "ketamine_domino1984", "esketamine_simons2022")
 SOURCE = {"citation": "Somebody 1999", "evidence": "secondary"}

@@ -22,6 +22,8 @@ from pkmodel.specs.model import ModelSpec
 from pkmodel.specs.rule import Rule
 from pkmodel.study import Study
 
+pytestmark = pytest.mark.xdist_group("several_models")  # one study for all of them
+
 MODELS = ["ketamine_clements1981", "ketamine_domino1984", "esketamine_otto2021", "esketamine_simons2022"]
 
 

@@ -14,6 +14,8 @@ from pkmodel import study as studies
 from pkmodel.specs.library import Scenario
 from pkmodel.study import Study
 
+pytestmark = pytest.mark.xdist_group("study")  # one study for all of them
+
 TABLES = ("findings.csv", "comparison.csv", "metrics.parquet", "patients.parquet", "bands.parquet")
 
 

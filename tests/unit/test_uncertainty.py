@@ -21,6 +21,8 @@ from pkmodel.specs.library import Scenario
 from pkmodel.specs.loading import library
 from pkmodel.specs.model import ModelSpec
 
+pytestmark = pytest.mark.xdist_group("uncertainty")  # one study for all of them
+
 TREE: dict[str, Any] = {
     "title": "How sure is a peak?",
     "arms": {"one": {"protocol": "iv_single"}},
