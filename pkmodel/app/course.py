@@ -15,7 +15,7 @@ from functools import lru_cache
 
 from pkmodel import units
 from pkmodel.app.state import Arm, Row, label_of
-from pkmodel.errors import InputError, Problem
+from pkmodel.errors import InputError, Problem, unknown_name
 from pkmodel.specs.library import load_protocol
 from pkmodel.specs.loading import check, library
 from pkmodel.specs.protocol import ProtocolSpec
@@ -73,7 +73,7 @@ class _Session:
 def protocol_of(arm: Arm, key: str = "a") -> ProtocolSpec:
     """The protocol of an arm. Raises InputError, with the row and the field named where it is built by rows."""
     if arm.source == "library":
-        return load_protocol(arm.protocol) if arm.protocol in library("protocols") else _unknown(arm.protocol)
+        return _of_library(arm.protocol)
     if arm.source == "text":
         return _read(arm.text)
     text, owners = _written(arm, key)
@@ -91,9 +91,11 @@ def yaml_of(arm: Arm, key: str = "a") -> str:
     return arm.text if arm.source == "text" else _written(arm, key)[0]
 
 
-def _unknown(name: str) -> ProtocolSpec:
-    known = library("protocols")
-    return load_protocol(name) if name else load_protocol(next(iter(known)))
+@lru_cache(maxsize=128)
+def _of_library(name: str) -> ProtocolSpec:
+    if name not in library("protocols"):
+        raise InputError(unknown_name("the name of a protocol", name, library("protocols"), path="protocol"))
+    return load_protocol(name)
 
 
 @lru_cache(maxsize=256)

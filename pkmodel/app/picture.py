@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -191,6 +192,37 @@ def _axes(page: Figure, effects: int, lines: int, *, foot: bool) -> tuple[Axes, 
     given = panel(doses)
     lower = [panel(each) for _ in range(effects)]
     return panel(room - effects * each), lower[::-1], given
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a picture depends on: curves and patients follow from the state, but for how many of these are there yet."""
+
+    state: State
+    n: int
+    width: float
+    height: float
+    ratio: float
+
+
+_KEPT: OrderedDict[_Asked, Picture] = OrderedDict()
+#: Pictures that are kept: a class opens the same page, and goes back and forth.
+_MOST_KEPT = 64
+
+
+def picture_of(
+    state: State, shown: Curves, people: Mapping[str, Result], width: float, height: float, ratio: float
+) -> Picture:
+    """The picture of a page for a screen; the same one is drawn once."""
+    n = max((result.network.size for result in people.values()), default=0)
+    asked = _Asked(state, n, width, height, ratio)
+    made = _KEPT.get(asked)
+    if made is None:
+        made = drawn(figure_of(state, shown, people, width, height), ratio)
+        _KEPT[asked] = made
+        if len(_KEPT) > _MOST_KEPT:
+            _KEPT.popitem(last=False)
+    return made
 
 
 def drawn(figure: Figure, ratio: float = 1.0) -> Picture:

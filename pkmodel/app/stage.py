@@ -12,7 +12,7 @@ from pkmodel.app import tables
 from pkmodel.app.compute import Curves
 from pkmodel.app.drawn import picture, ratio_of, size_of
 from pkmodel.app.page import Page
-from pkmodel.app.picture import drawn, figure_of
+from pkmodel.app.picture import picture_of
 from pkmodel.app.readouts import peak_sentence, readouts
 from pkmodel.app.state import State
 from pkmodel.simulation import Result
@@ -39,9 +39,11 @@ def wire(page: Page, input: Inputs, session: Session) -> None:
     def curve() -> dict[str, Any]:
         width, height = size_of(session, "curve")
         state, shown = page.state(), page.shown()
-        made = drawn(figure_of(state, shown, people(), width, height), ratio_of(session))
+        made = picture_of(state, shown, people(), width, height, ratio_of(session))
         with reactive.isolate():
-            return {"picture": made, "alt": f"Levels over time. {sentence()}"}
+            sizes = {result.network.size for result in people().values()}
+            band = f" Band of a population, n = {max(sizes):,}." if sizes else ""
+            return {"picture": made, "alt": f"Levels over time. {sentence()}{band}"}
 
     @render.text
     def headline() -> str:
