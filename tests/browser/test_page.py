@@ -7,6 +7,7 @@ import shlex
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -37,13 +38,13 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         assert served.stdout is not None
         said = served.stdout.readline().strip()
         assert said == f"http://127.0.0.1:{port}", (folder / "log").read_text()
-        for _ in range(200):
+        for _ in range(600):
             try:
                 urlopen(said, timeout=5).close()
                 break
             except OSError:
-                served.poll()
-                assert served.returncode is None, (folder / "log").read_text()
+                assert served.poll() is None, (folder / "log").read_text()
+                time.sleep(0.1)
         yield said
         served.terminate()
         served.wait(20)
