@@ -279,7 +279,7 @@ def bands(state: State, shown: Curves, n: int) -> dict[str, Result]:
     return found
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=6)  # up to 100 MB each
 def _of_population(
     course: CourseKey,
     model: str,
