@@ -8,6 +8,10 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
 
 
 def entry() -> None:
@@ -17,10 +21,25 @@ def entry() -> None:
     tenth taking them apart at the end, all for nothing.
     """
     gc.set_threshold(200_000, 20, 20)
+    sys.unraisablehook = interrupted_again
     try:
         main()
     finally:
         gc.freeze()
+
+
+def interrupted_again(what: UnraisableHookArgs) -> None:
+    """Send a Ctrl-C again that came while an object was taken apart.
+
+    Python cannot let an exception out of a destructor, so that the interruption would be lost and the run go on.
+    """
+    if what.exc_type is not KeyboardInterrupt:
+        sys.__unraisablehook__(what)
+        return
+    import signal
+    import threading
+
+    threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
 
 
 def main() -> None:

@@ -95,3 +95,23 @@ def test_what_is_kept_is_said(command: Any, monkeypatch: pytest.MonkeyPatch, tmp
     outcome = command("run", "iv_taper_versus_flat", "--n", "10", "-o", str(tmp_path / "out"))
     assert (outcome.code, outcome.out) == (130, "")
     assert outcome.err == "interrupted; 2 of 5 blocks of patients are kept in here: --resume goes on\n"
+
+
+def test_an_interruption_within_a_destructor_is_not_lost() -> None:
+    """Ctrl-C may come while an object is taken apart, out of which Python lets no exception."""
+    script = """
+import sys, time
+from pkmodel.cli import interrupted_again
+sys.unraisablehook = interrupted_again
+class Late:
+    def __del__(self):
+        raise KeyboardInterrupt
+try:
+    Late()
+    time.sleep(60)
+    sys.exit(1)
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=50)
+    assert (ended.returncode, ended.stderr) == (130, "")
