@@ -62,17 +62,28 @@ def main() -> None:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     here = Path(__file__).parent.parent
-    entry = "from pkmodel.cli import entry; entry()"
-    command = [sys.executable, "-c", entry, "app", "--no-browser", "--port", str(port)]
-    quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
-    with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(here)}, **quiet) as app:
+    command = [
+        sys.executable,
+        "-c",
+        "from pkmodel.cli import entry; entry()",
+        "app",
+        "--no-browser",
+        "--port",
+        str(port),
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(here)}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+    ) as app:
         assert app.stdout is not None
         address = app.stdout.readline().strip()
-        with sync_playwright() as started:
-            chromium = started.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
-            measure(chromium, address, asked.browsers)
-            chromium.close()
-        app.terminate()
+        try:
+            with sync_playwright() as started:
+                chromium = started.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
+                measure(chromium, address, asked.browsers)
+                chromium.close()
+        finally:
+            app.terminate()
 
 
 def measure(chromium: Browser, address: str, browsers: int) -> None:
@@ -87,6 +98,7 @@ def measure(chromium: Browser, address: str, browsers: int) -> None:
     opened(page, address)
     page.wait_for_timeout(500)
     said("redraw of one patient, slider", [page.evaluate(MOVE, 50 + 2 * step) for step in range(20)])
+    page.click("#tab-curves")
     page.select_option("#f-crowd-n", "1000")
     page.wait_for_timeout(3000)
     said("band of 1,000 patients", [page.evaluate(BAND, seed) for seed in range(2, 8)])
@@ -98,8 +110,8 @@ def measure(chromium: Browser, address: str, browsers: int) -> None:
     pages[0].wait_for_timeout(1000)
     rounds = []
     for step in range(4):
-        for index, page in enumerate(pages):  # all at once, each with a patient of its own: none profits from another
-            page.evaluate(f"() => {{ window.result = ({MOVE})({50 + 5 * index + step}); }}")
+        for place, page in enumerate(pages):  # all at once, each with a weight of its own
+            page.evaluate(f"() => {{ window.result = ({MOVE})({60 + step + 5 * place}); }}")
         rounds += [page.evaluate("async () => await window.result") for page in pages]
     said(f"redraw in {browsers} browsers at once", rounds)
 
@@ -115,8 +127,10 @@ def opened(page: Page, address: str) -> float:
 
 def said(what: str, times: list[float]) -> None:
     """Print the median and the slowest."""
-    middle, slowest = statistics.median(times), max(times)
-    print(f"{what:36} median {middle:7.0f} ms   slowest {slowest:7.0f} ms   n {len(times)}", flush=True)
+    print(
+        f"{what:36} median {statistics.median(times):7.0f} ms   slowest {max(times):7.0f} ms   n {len(times)}",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

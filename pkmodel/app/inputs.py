@@ -90,7 +90,7 @@ def slider(
 def choice(
     path: str,
     label: str,
-    choices: Mapping[str, str] | Mapping[str, Mapping[str, str]],
+    choices: Mapping[str, str | Mapping[str, str]] | Mapping[str, str],
     value: str = "",
     *,
     hint: str = "",

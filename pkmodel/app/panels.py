@@ -98,7 +98,7 @@ def course() -> TagList:
     """What is given."""
     return TagList(
         ui.output_ui("arm_switch"),
-        choice("@.protocol", "Protocol of the library", protocols(), "esketamine_iv_single"),
+        choice("@.protocol", "Protocol of the library", {"": "built by hand", **protocols()}, "esketamine_iv_single"),
         ui.output_ui("rows"),
         tags.details(
             tags.summary("Add a dose"),

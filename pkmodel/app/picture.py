@@ -27,6 +27,8 @@ DPI, WIDE, MOST_SCALE = 96.0, 880.0, 1.7
 _LEFT, _RIGHT, _TOP, _LINE, _BOTTOM, _GAP, _DOSES = 0.92, 0.62, 0.16, 0.2, 0.52, 0.16, 0.95
 #: Panels of effects that fit under the levels.
 _MOST_UNITS = 2
+#: Inches that an entry of the legend takes.
+_ENTRY = 2.0
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,10 @@ def figure_of(
     drawn: dict[str, Result] = {name: people.get(name, result) for name, result in results.items()}
     outputs = ["parent", *(["metabolite"] if view.metabolites and _has_metabolite(results) else [])]
     groups = effect_groups(shown)
-    levels, effects, doses = _axes(page, len(groups), _legend_lines(drawn, outputs, people), foot=foot)
+    columns = max(2, min(4, int((width / DPI / scale - _LEFT) / _ENTRY)))
+    entries = len(drawn) * len(outputs) + (3 if people else 0)
+    lines = 0 if entries < 2 else -(-entries // columns)
+    levels, effects, doses = _axes(page, len(groups), lines, foot=foot)
     common: dict[str, Any] = {"clock": view.clock or None, "window": (0.0, shown.until)}
     # One curve alone needs no name; with a name the function would write it into the legend.
     given: Any = next(iter(drawn.values())) if len(drawn) == 1 else drawn
@@ -98,17 +103,7 @@ def figure_of(
         for name, result in results.items():
             if name in people:
                 _own_line(result, outputs[0], levels, normalise=view.normalise)
-        levels.text(
-            0.995,
-            0.97,
-            "thin black: the patient",
-            transform=levels.transAxes,
-            ha="right",
-            va="top",
-            fontsize=8.5,
-            color=INK,
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5, "alpha": 0.8},
-        )
+    _legend(levels, columns, patient=bool(people))
     if foot:
         models = {curve.model: curve.result.model.evidence for curve in shown.by_name.values()}
         named = ", ".join(f"{name} (evidence: {grade})" for name, grade in models.items())
@@ -167,10 +162,20 @@ def levels_of(state: State, shown: Curves) -> list[Level]:
     return found
 
 
-def _legend_lines(drawn: Mapping[str, Result], outputs: Sequence[str], people: Mapping[str, Result]) -> int:
-    """Lines that the legend above the levels takes."""
-    entries = len(drawn) * len(outputs) + (2 if people else 0)
-    return 0 if entries < 2 else -(-entries // 4)
+def _legend(ax: Axes, columns: int, *, patient: bool) -> None:
+    """The legend above the levels in so many columns, and with the patient of the page where others are drawn."""
+    from matplotlib.lines import Line2D
+
+    before = ax.get_legend()
+    if before is None:
+        return
+    handles: list[Any] = [handle for handle in before.legend_handles if handle is not None]
+    labels = [text.get_text() for text in before.get_texts()]
+    if patient:
+        handles.append(Line2D([], [], color=INK, linewidth=1.1))
+        labels.append("the patient")
+    look: dict[str, Any] = {"frameon": False, "fontsize": 9.5, "columnspacing": 1.3, "handlelength": 2.6}
+    ax.legend(handles, labels, loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=columns, borderaxespad=0.1, **look)
 
 
 def _axes(page: Figure, effects: int, lines: int, *, foot: bool) -> tuple[Axes, list[Axes], Axes]:

@@ -15,8 +15,8 @@ from urllib.request import Request, urlopen
 
 import pandas as pd
 import pytest
-from playwright.sync_api import Locator, Page, expect
-from watching import assert_accessible
+from playwright.sync_api import Browser, Locator, Page, expect
+from watching import Watch, assert_accessible
 
 import pkmodel as pk
 
@@ -52,10 +52,29 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     assert "Traceback" not in (folder / "log").read_text()
 
 
+@pytest.fixture(scope="module")
+def watched(browser: Browser) -> Iterator[tuple[Page, Watch]]:
+    """One window for most tests, because a new one takes seconds; what a test typed is gone with the next loading."""
+    context = browser.new_context(viewport={"width": 1280, "height": 720})
+    context.set_default_timeout(30_000)
+    watch = Watch()
+    watch.follow(context)
+    yield context.new_page(), watch
+    context.close()
+
+
 @pytest.fixture
-def fresh(page: Page, address: str) -> Page:
+def window(watched: tuple[Page, Watch]) -> Iterator[Page]:
+    """The window; the test fails at its end where the page complained or asked anything of another machine."""
+    page, watch = watched
+    yield page
+    watch.assert_quiet()
+
+
+@pytest.fixture
+def fresh(window: Page, address: str) -> Page:
     """A fresh page with its first curve."""
-    return _open(page, address)
+    return _open(window, address)
 
 
 def _open(page: Page, address: str) -> Page:
@@ -292,10 +311,10 @@ def test_a_link_brings_the_page_back(fresh: Page, new_page: Opened, address: str
 
 
 @pytest.mark.parametrize("link", ["?s=nonsense", "?s=" + "A" * 9000, "?s=eJyrVipLLSpOVbJSMlWqBQAmCAS7"])
-def test_a_broken_link_is_a_fresh_page_with_a_message(page: Page, address: str, link: str) -> None:
-    _open(page, f"{address}/{link}")
-    expect(page.locator("#messages")).to_contain_text("The link could not be read")
-    expect(page.get_by_label("Weight", exact=True)).to_have_value("70")
+def test_a_broken_link_is_a_fresh_page_with_a_message(window: Page, address: str, link: str) -> None:
+    _open(window, f"{address}/{link}")
+    expect(window.locator("#messages")).to_contain_text("The link could not be read")
+    expect(window.get_by_label("Weight", exact=True)).to_have_value("70")
 
 
 @pytest.mark.parametrize(("text", "said"), [("-4", "weight"), ("700", "weight"), ("", "weight")])
@@ -322,7 +341,8 @@ def test_every_tab_can_be_used_by_everybody(new_page: Opened, address: str, size
         _tab(page, name)
         expect(page.get_by_role("tabpanel")).to_be_visible()
         expect(_picture(page)).to_be_in_viewport(ratio=0.99)
-        assert_accessible(page)
+        if size == (1280, 720) or name in ("Patient", "Curves"):  # at other sizes the same elements stand elsewhere
+            assert_accessible(page)
     wide = page.evaluate("document.documentElement.scrollWidth")
     assert wide <= size[0]
     expect(page.get_by_text("For research and teaching, never for patient care.")).to_be_in_viewport()
