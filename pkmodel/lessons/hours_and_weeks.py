@@ -98,7 +98,7 @@ def _frame(ax: Axes, title: str) -> None:
     ax.set_xlim(-0.5, 5.2)
     ax.set_ylim(0, 34)
     ax.set_xticks(range(len(PLACES)), list(PLACES.values()))
-    y = "mean fall of the MADRS [points]"
+    y = "mean fall of\nthe MADRS [points]"
     pictures.axes(ax, x="time from the first dose (in order, not to scale)", y=y, title=title)
     pictures.beneath(ax, "published means; lines: SD where published; quoted, not simulated", below=50)
 
