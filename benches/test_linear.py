@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(
 
 
 #: Patients that a thread takes at a time.
-_BLOCK = 1250
+_BLOCK = 2500
 
 
 @pytest.fixture(scope="module")

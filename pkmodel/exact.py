@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -270,6 +271,14 @@ def grid_of(time: Floats) -> Grid:
     ends where its last time stands and does not drift by a rounding error per step. Without a step that occurs eight
     times there is no grid, and the step is 1 h.
     """
+    on_grid, step = _grid_of(time.astype(np.float64, copy=False).tobytes())
+    return on_grid.copy(), step
+
+
+@lru_cache(maxsize=64)
+def _grid_of(times: bytes) -> Grid:
+    """The grid in the memory of some times: block after block of a run has the same ones."""
+    time = np.frombuffer(times)
     on_grid = np.zeros(time.size, dtype=bool)
     differences = np.diff(time)
     values, counts = np.unique(differences[differences > 0.0].round(9), return_counts=True)
