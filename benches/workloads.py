@@ -1,15 +1,12 @@
-"""The shared workloads W1 and W2 as the engine takes them, and the C programs that mark the limit.
+"""The shared workloads W1, W2 and W3 as the engine takes them, and their references.
 
-They live in a folder beside the checkout (``../shared/bench``); its README says what each is. Without it or without a
-compiler there is nothing to hold a time against, and a bench says so. Without AVX-512 the same C is compiled for four
-lanes (:mod:`narrow`), and a bench says that.
+They live in a folder beside the checkout (``../shared/bench``); its README says what each is.
 """
 
 from __future__ import annotations
 
 import gzip
 import itertools
-import re
 import shutil
 import subprocess
 import sys
@@ -20,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from narrow import narrowed
 from numpy.typing import NDArray
 
 from pkmodel.core.kinds import Events
@@ -142,63 +138,6 @@ def error(found: Floats, exact: Floats) -> float:
     return float((np.abs(found - exact) / np.maximum(np.abs(exact), floor)).max())
 
 
-def compile_limit(folder: Path, program: str) -> tuple[Path, str] | str:
-    """Compile a C program in the folder: where it is, and what to call it; or why there is none.
-
-    Without AVX-512 it is the program on four lanes, :mod:`narrow`, and its name says so.
-    """
-    if not shutil.which("gcc"):
-        return "no gcc to compile the C limit with"
-    source, kind, flags = folder / f"{program}.c", "C", ["-mprefer-vector-width=512"]
-    if not _has_avx512():
-        source = folder / f"{program}_narrow.c"
-        source.write_text(narrowed(program, (folder / f"{program}.c").read_text()))
-        kind, flags = "C on four lanes", []
-    # As the head of each program says.
-    optimised = ["-O3", "-march=native", "-ffast-math", "-fopenmp"]
-    command = ["gcc", *optimised, *flags, source.name, "-o", program, "-lmvec", "-lm"]
-    if subprocess.run(command, cwd=folder, check=False, capture_output=True).returncode:
-        return f"gcc could not make {source.name} here"
-    return folder / program, kind
-
-
-def _has_avx512() -> bool:
-    """Whether this machine has the vectors that the C programs are written for."""
-    described = Path("/proc/cpuinfo")
-    return described.exists() and "avx512f" in described.read_text()
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a C program printed: the median seconds of every variant by its name and threads. ``name`` says how it was
-    compiled, ``error`` is its largest error against the reference, in the norm of DESIGN section 5 (of W2 about 2e-6 on
-    any machine: partial fractions lose their digits where the metabolite begins; 4e-13 above a thousandth of the peak).
-    """
-
-    name: str
-    seconds: dict[tuple[str, int], float]
-    error: float
-
-
-def limits(folder: Path, program: str, inputs: str, name: str, columns: int) -> Limits | str:
-    """Run a C program on the inputs of workload ``name``, which has so many outputs; or why there is nothing to run."""
-    compiled = compile_limit(folder, program)
-    if isinstance(compiled, str):
-        return compiled
-    path, kind = compiled
-    command = [str(path), f"inputs/{inputs}", "out", "21"]
-    text = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
-    lines = re.findall(r"^(.+?)\s+threads=(\d)\s+median=\s*([\d.]+) ms", text, re.MULTILINE)
-    seconds = {(variant, int(threads)): float(median) / 1e3 for variant, threads, median in lines}
-    return Limits(kind, seconds, error(levels_of_c(folder, columns), reference(name, columns)))
-
-
-def levels_of_c(folder: Path, columns: int) -> Floats:
-    """What a C program wrote of the first 20 patients, (20, columns, times)."""
-    table = np.loadtxt(folder / "out_subset20.csv", delimiter=",", skiprows=1)
-    return table[:, 2:].reshape(20, -1, columns).transpose(0, 2, 1)
-
-
 _POOL = ThreadPoolExecutor(1)
 
 
@@ -214,30 +153,6 @@ def in_threads(threads: int, work: Callable[[int], Any], number: int) -> None:
     take()
     for other in others:
         other.result()
-
-
-def report(
-    benchmark: Any,
-    name: str,
-    achieved: float,
-    found: Limits | str,
-    variant: str,
-    threads: int = 1,
-) -> None:
-    """Print time, achieved error and the ratio to the C limit of the same run, and keep them with the benchmark."""
-    median = benchmark.stats.stats.median
-    benchmark.extra_info["achieved error"] = achieved
-    if isinstance(found, str):
-        benchmark.extra_info["C limit"] = found
-        print(f"\n{name}: {1e3 * median:.2f} ms, error {achieved:.1e}; {found}")
-        return
-    limit = found.seconds[variant, threads]
-    benchmark.extra_info.update({"C limit": found.name, "C limit [ms]": 1e3 * limit, "C error": found.error})
-    benchmark.extra_info["ratio to C"] = median / limit
-    print(
-        f"\n{name}: {1e3 * median:.2f} ms, error {achieved:.1e}; "
-        f"{found.name}: {1e3 * limit:.2f} ms, error {found.error:.1e}; ratio {median / limit:.2f}"
-    )
 
 
 def w3(folder: Path) -> Workload:
