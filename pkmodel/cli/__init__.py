@@ -8,7 +8,8 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
@@ -61,12 +62,21 @@ def _interrupted(left: str = "interrupted; nothing was written") -> int:
     return 130
 
 
+@cache
+def _commands() -> Any:
+    """All commands with their options; typer takes longer to read them off their functions than most commands run."""
+    import typer.main
+
+    from pkmodel.cli.commands import app
+
+    return typer.main.get_command(app)
+
+
 def _run() -> int:
     """Run the command; the answer is the exit code."""
     import typer
 
     from pkmodel import console
-    from pkmodel.cli.commands import app
     from pkmodel.cli.running import Stopped
     from pkmodel.errors import InputError, PkmodelError
 
@@ -74,7 +84,7 @@ def _run() -> int:
     usage_error: type[Exception] = typer.BadParameter.__mro__[1]
     code = 0
     try:
-        code = app(standalone_mode=False) or 0
+        code = _commands()(standalone_mode=False) or 0
         if code == 130:  # what some versions of typer make of Ctrl-C; others raise Abort
             code = _interrupted()
     except Stopped as error:

@@ -112,7 +112,7 @@ ADULT = {"weight": "70 kg", "age": "40 y", "sex": "female", "height": "170 cm"}
 
 @contextmanager
 def _redrawn(page: Page) -> Iterator[None]:
-    """Wait until what is done within has another picture: a click means the time that the picture in sight has there."""
+    """Wait until what is done within has another picture: a click means the time that the one in sight has there."""
     before = _picture(page).get_attribute("src")
     assert before is not None
     yield
