@@ -18,6 +18,7 @@ from typing import Any
 from pkmodel import blocks
 from pkmodel.blocks import Job
 from pkmodel.errors import InputError, PkmodelError, Problem, RunError
+from pkmodel.whole import named
 
 #: How often a block is tried on another worker where the one that had it died.
 TRIES = 10
@@ -121,4 +122,5 @@ def put(folder: Path, number: int, files: Files) -> None:
     """Write the files of a block that arrived into their place, whole."""
     with blocks.Placed(folder, number) as place:
         for name, content in files.items():
-            (place / name).write_bytes(content)
+            with named(place / name):
+                (place / name).write_bytes(content)
