@@ -30,6 +30,7 @@ from pkmodel.cli.options import (
 )
 from pkmodel.cli.report import make_report
 from pkmodel.cli.schema import schema
+from pkmodel.cli.selftest import selftest
 from pkmodel.cli.sensitivity import sensitivity
 from pkmodel.cli.suggest import suggest
 from pkmodel.cli.verify import verify
@@ -61,6 +62,7 @@ app.command()(design)
 app.command()(sensitivity)
 app.command()(suggest)
 app.command()(schema)
+app.command()(selftest)
 app.command()(large.merge)
 app.command()(large.replay)
 app.command()(page.app)

@@ -21,7 +21,8 @@ from numba.core.caching import FunctionCache, IndexDataCacheFile, NullCache
 
 _DIGEST = hashlib.sha256().digest_size
 _HELP = "set NUMBA_CACHE_DIR to a directory that can be written"
-_said: set[str] = set()
+_said: dict[str, str] = {}
+_folders: list[str] = []
 _lock = Lock()
 
 
@@ -32,9 +33,22 @@ class SlowStart(UserWarning):
 def cache_of(function: Callable[..., Any]) -> Any:
     """Where the machine code of a function is kept; nowhere, where no directory can be written."""
     try:
-        return KernelCache(function)
+        made = KernelCache(function)
     except (RuntimeError, OSError):  # numba: "cannot cache function: no locator available"
         return Unkept()
+    _folders.append(made.cache_path)
+    return made
+
+
+def folder() -> str | None:
+    """The directory in which kernels are kept; None where there is none."""
+    return _folders[-1] if _folders else None
+
+
+def trouble() -> list[str]:
+    """What was said in this process about kernels that had to be compiled though they should not."""
+    with _lock:
+        return list(_said.values())
 
 
 class Unkept(NullCache):
@@ -143,5 +157,5 @@ def _say(what: str, sentence: str) -> None:
     with _lock:
         if what in _said:
             return
-        _said.add(what)
+        _said[what] = sentence
     warnings.warn(sentence, SlowStart, stacklevel=2)
