@@ -177,7 +177,7 @@ def two_engines() -> _Found:
         errors[f"{protocol} on {model}"] = float(_ratio(np.abs(solved - exact), scale).max())
         count += exact.size
     worst, at = _worst(errors)
-    return _Found(f"{count:,} amounts of {len(COURSES)} courses, both ways", worst, f"worst in {at}")
+    return _Found(f"{count:,} amounts of {len(COURSES)} courses", worst, f"worst in {at}")
 
 
 def library_loads() -> _Found:
@@ -191,7 +191,7 @@ def library_loads() -> _Found:
             wrong.append(f"{file.name}: {error.problems[0]}")
     if not all(library(kind) for kind in KINDS):
         wrong.append(f"no {' and no '.join(kind for kind in KINDS if not library(kind))}")
-    return _Found(f"{len(files)} shipped files, each read and checked", len(wrong), "; ".join(wrong))
+    return _Found(f"{len(files)} shipped files, read and checked", len(wrong), "; ".join(wrong))
 
 
 def own_papers() -> _Found:
@@ -216,7 +216,7 @@ def same_bits() -> _Found:
             report.run(scenario, folder, jobs=jobs, chunk=chunk, block=64, pictures=False)
         other = [name for name in SAME if not filecmp.cmp(folders[0] / name, folders[1] / name, shallow=False)]
     said = f"{', '.join(other)}: other bytes" if other else ""
-    return _Found(f"{len(SAME)} files of {PATIENTS} patients, split in two ways", len(other), said)
+    return _Found(f"{len(SAME)} files of {PATIENTS} patients, split two ways", len(other), said)
 
 
 def speed(jobs: int) -> dict[str, float]:
@@ -230,11 +230,8 @@ def speed(jobs: int) -> dict[str, float]:
         begun = time.perf_counter()
         simulation.simulate("iv_single", "ketamine_clements1981", PATIENT, until="6 h")
         one.append(time.perf_counter() - begun)
-    return {
-        "patients_per_second": round(rate),
-        "threads": jobs,
-        "one_patient_ms": round(1e3 * statistics.median(one), 1),
-    }
+    took = round(1e3 * statistics.median(one), 1)
+    return {"patients_per_second": round(rate), "threads": jobs, "one_patient_ms": took}
 
 
 def kernels() -> dict[str, Any]:

@@ -39,17 +39,13 @@ def selftest(as_json: JsonFlag = False) -> None:
 
 
 def _show(found: Selftest) -> None:
-    rows = [
-        {
-            "check": check.name,
-            "compared": check.compared,
-            "worst": _number(check.worst, check),
-            "limit": _number(check.limit, check),
-            "result": "pass" if check.passed else "FAIL",
-        }
-        for check in found.checks
-    ]
-    console.table(rows, ("check", "compared", "worst", "limit", "result"), right=("worst", "limit"))
+    columns = ("check", "what was compared", "worst error", "limit", "result")
+    rows = []
+    for check in found.checks:
+        worst, limit = _number(check.worst, check), _number(check.limit, check)
+        line = (check.name, check.compared, worst, limit, "pass" if check.passed else "FAIL")
+        rows.append(dict(zip(columns, line, strict=True)))
+    console.table(rows, columns, right=columns[2:])
     for check in found.checks:
         if not check.passed:
             console.text(f"FAIL {check.name} ({check.unit}): {check.said or 'the worst error is above its limit'}")
@@ -74,4 +70,4 @@ def _number(value: float | None, check: Check) -> str:
     """An error as it is read: a count as a whole number, a share with its power of ten."""
     if value is None:
         return "none"
-    return f"{value:.0f}" if check.limit == 0 else f"{value:.1e}"
+    return f"{value:.0f}" if check.limit == 0 else f"{value:.1e}".replace(".0e", "e")

@@ -80,9 +80,8 @@ def compared(case: pd.Series, records: pd.DataFrame) -> Outcome:
         if any(flags.any() for flags in there):
             values = np.concatenate([value[flags] for (value, _), flags in zip(group, there, strict=True)])
             references = np.concatenate([ref[flags] for (_, ref), flags in zip(group, there, strict=True)])
-            worst = float(
-                np.maximum(worst, errors(values, references).max())
-            )  # which lets a NaN through, as max does not
+            # A NaN goes through this, as it would not through max().
+            worst = float(np.maximum(worst, errors(values, references).max()))
             for flags in there:
                 rows |= flags
     return Outcome(int(rows.sum()), worst)
