@@ -216,7 +216,7 @@ def same_bits() -> _Found:
             report.run(scenario, folder, jobs=jobs, chunk=chunk, block=64, pictures=False)
         other = [name for name in SAME if not filecmp.cmp(folders[0] / name, folders[1] / name, shallow=False)]
     said = f"{', '.join(other)}: other bytes" if other else ""
-    return _Found(f"{len(SAME)} files of {PATIENTS} patients, split two ways", len(other), said)
+    return _Found(f"{len(SAME)} files of a run, split two ways", len(other), said)
 
 
 def speed(jobs: int) -> dict[str, float]:
