@@ -157,9 +157,13 @@ def write(job: Job, number: int, chunks: Sequence[Chunk], sums: list[CaseSums], 
     cases = job.cases
     with Placed(folder, number) as place:
         files = parquet.RunFiles(place, cases, severity=job.scenario.population.has_severity, block=job.block)
-        for chunk in chunks:
-            files.write(chunk)
-        files.close()
+        complete = False
+        try:
+            for chunk in chunks:
+                files.write(chunk)
+            complete = True
+        finally:
+            files.close(complete=complete)
         compared = [
             [np.concatenate([chunk.cases[index].compared[request] for chunk in chunks]) for request in case.compared]
             for index, case in enumerate(cases)

@@ -7,6 +7,7 @@ a second; so arrays are built here from buffers.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -166,11 +167,21 @@ class RunFiles:
 
     def close(self, *, complete: bool = True) -> None:
         """Write what is left, unless the run broke off, and close the files."""
-        if complete:
-            self._flush()
-        for name, file in self._writers.items():
+        try:
+            if complete:
+                self._flush()
+        finally:
+            with ExitStack() as closing:  # each, whatever becomes of another
+                for name, file in self._writers.items():
+                    closing.callback(self._close, name, file)
+
+    def _close(self, name: str, file: pq.ParquetWriter) -> None:
+        try:
             with named(self._folder / name):
                 file.close()
+        except OSError:
+            file.is_open = False  # else it tries once more when it is taken apart, where nobody can catch what comes
+            raise
 
     def _put(self, name: str, table: pa.Table) -> None:
         with named(self._folder / name):

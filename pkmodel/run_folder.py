@@ -174,8 +174,12 @@ def _open(out: Path, folder: Path, now: dict[str, Any], job: Job, *, resume: boo
                 raise InputError(Problem(found, "a directory that can be written", "--out"))
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
-    for name, value in ((kept_inputs.FILE, kept_inputs.plain(job.scenario)), (FILE, now)):
-        with whole(folder / name) as part:
-            write_json(part, value)
-    sync(folder)
+    try:
+        for name, value in ((kept_inputs.FILE, kept_inputs.plain(job.scenario)), (FILE, now)):
+            with whole(folder / name) as part:
+                write_json(part, value)
+        sync(folder)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     return True

@@ -35,7 +35,7 @@ _ELSE = "see to it that files can be written there, and run the same again"
 
 def reason(error: OSError) -> str:
     """Why a file could not be written, in the words of the system."""
-    return error.strerror or str(error) or type(error).__name__
+    return os.strerror(error.errno) if error.errno else str(error) or type(error).__name__
 
 
 def failure(error: OSError, place: Path) -> RunError:
@@ -50,9 +50,10 @@ def _file_of(error: OSError, place: Path) -> Path:
     """The file that an error is about, by the name that it would have had."""
     if not isinstance(error.filename, str | bytes):
         return place
-    names = [name for name in Path(os.fsdecode(error.filename)).parts if not name.startswith(PREFIX)]
-    file = Path(*names) if names else place
-    return file if place in file.parents else place
+    file = Path(os.fsdecode(error.filename))
+    if place not in file.parents:
+        return place
+    return place.joinpath(*(name for name in file.relative_to(place).parts if not name.startswith(".")))
 
 
 def refusal(error: OSError, place: Path, expected: str, option: str = "") -> PkmodelError:

@@ -95,7 +95,7 @@ def workplace(out: Path, own: Sequence[str] = ALL_FILES, *, spent: str | None = 
         where the disk is full or broken, or the directory vanishes.
     """
     with ExitStack() as at_the_end:
-        at_the_end.callback(_remove_empty, [parent for parent in (out, *out.parents) if not parent.exists()])
+        at_the_end.callback(_remove_empty, [parent for parent in (out, *out.parents) if not os.path.exists(parent)])  # noqa: PTH110 - a name may be too long
         try:
             out.mkdir(parents=True, exist_ok=True)
             at_the_end.enter_context(lock.held(out))
