@@ -107,8 +107,9 @@ def _arrived(distributed: Any, client: Any, futures: list[Any], scheduler: str) 
                 there = client.status == "running" and bool(client.nthreads())
             except Exception:  # of whatever kind: the scheduler does not answer
                 there = False
-        except (OSError, CancelledError):
+        except (OSError, CancelledError):  # the scheduler has gone, which is known at once and may pass
             there = False
+            time.sleep(LOOK)
         now = time.monotonic()
         if there:
             alone_since = None

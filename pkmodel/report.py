@@ -15,7 +15,7 @@ from pkmodel.errors import InputError, Problem, RunError
 from pkmodel.outcome import Precise, Study
 from pkmodel.specs.library import Scenario, load_scenario
 from pkmodel.study import Progress
-from pkmodel.workplace import FILES, FILES_OF_PAIRS, FILES_OF_SEVERAL, workplace, write_json, write_text
+from pkmodel.workplace import FILES, FILES_OF_PAIRS, FILES_OF_SEVERAL, PARTS, workplace, write_json, write_text
 
 if TYPE_CHECKING:
     from pkmodel.blocks import Job
@@ -86,11 +86,11 @@ def run(
         return study
     from pkmodel import blocks, run_folder
 
-    with workplace(Path(out), spent=run_folder.PARTS) as folder:
+    with workplace(Path(out), spent=PARTS) as folder:
         scenario, precise = _enough(scenario, jobs, numerics, progress)
         job = blocks.Job(scenario, strict, all_metrics, numerics, block)
         # A run of one block has nothing to go on from; its part is thrown away with the rest.
-        whole = job.count == 1 and not (Path(out) / run_folder.PARTS).exists()
+        whole = job.count == 1 and not (Path(out) / PARTS).exists()
         with own_part(folder) if whole else run_folder.begun(Path(out), job, resume=resume) as parts:
             compute(job, range(job.count), parts, jobs=jobs, chunk=chunk, scheduler=scheduler, progress=progress)
             found = [parts / blocks.name_of(number) for number in range(job.count)]

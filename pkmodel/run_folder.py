@@ -17,9 +17,9 @@ from pkmodel.blocks import Job
 from pkmodel.engine import Numerics
 from pkmodel.errors import InputError, Interrupted, Problem, RunError
 from pkmodel.whole import failure, sync, whole
-from pkmodel.workplace import write_json
+from pkmodel.workplace import PARTS, write_json
 
-PARTS, FILE = "parts", "run.json"
+FILE = "run.json"
 FORMAT = 2
 
 

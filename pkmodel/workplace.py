@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: A finished run is known by it, so it is the last file that takes its place.
 MANIFEST = "manifest.json"
+#: The folder of a run on its way.
+PARTS = "parts"
 #: A folder whose files only have to be moved, and the list of what is to be done with them.
 _COMPLETE, _MOVES = f"{PREFIX}complete-", ".moves.json"
 
@@ -85,7 +87,7 @@ def workplace(out: Path, own: Sequence[str] = ALL_FILES, *, spent: str | None = 
     own
         the names that the command may write: those it did not are removed from ``out``.
     spent
-        the name of a folder in ``out`` of which nothing is needed when the files are there.
+        ``PARTS``, where nothing of it is needed when the files are there.
 
     Raises
     ------
@@ -95,7 +97,8 @@ def workplace(out: Path, own: Sequence[str] = ALL_FILES, *, spent: str | None = 
         where the disk is full or broken, or the directory vanishes.
     """
     with ExitStack() as at_the_end:
-        at_the_end.callback(_remove_empty, [parent for parent in (out, *out.parents) if not os.path.exists(parent)])  # noqa: PTH110 - a name may be too long
+        missing = [folder for folder in (out, *out.parents) if not os.path.exists(folder)]  # noqa: PTH110 - never raises
+        at_the_end.callback(_remove_empty, missing)
         try:
             out.mkdir(parents=True, exist_ok=True)
             at_the_end.enter_context(lock.held(out))
@@ -124,7 +127,7 @@ def _tidy(out: Path) -> None:
     for folder in sorted(out.glob(f"{PREFIX}*")):
         if folder.is_symlink() or not folder.is_dir():
             continue
-        if folder.name.startswith(_COMPLETE) and (folder / _MOVES).is_file():
+        if folder.name.startswith(_COMPLETE) and _moves(folder) is not None:
             _move(folder, out)
         else:
             shutil.rmtree(folder, ignore_errors=True)
@@ -148,7 +151,7 @@ def _put_in_place(folder: Path, out: Path, own: Sequence[str], spent: str | None
         try:
             _move(complete, out)
         except KeyboardInterrupt:  # too late to change anything
-            if (complete / _MOVES).is_file():
+            if _moves(complete) is not None:
                 _move(complete, out)
             raise Interrupted(f"interrupted when all was done: the files are in {out}") from None
     else:
@@ -156,9 +159,25 @@ def _put_in_place(folder: Path, out: Path, own: Sequence[str], spent: str | None
             (out / name).unlink(missing_ok=True)
 
 
+def _moves(complete: Path) -> Any:
+    """What is to be done with the files of a complete folder; None where that cannot be of this program.
+
+    A directory may come from anybody, so only files of a command are taken away, and nothing outside of it is touched.
+    """
+    try:
+        moves = json.loads((complete / _MOVES).read_text(encoding="utf-8"))
+        plain = all(name == Path(name).name for name in moves["files"])
+        ours = {*moves["stale"]} <= {*ALL_FILES} and moves["spent"] in (None, PARTS)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return moves if plain and ours else None
+
+
 def _move(complete: Path, out: Path) -> None:
     """Move the files of a complete folder to where they belong, or those that are left after a break."""
-    moves = json.loads((complete / _MOVES).read_text(encoding="utf-8"))
+    moves = _moves(complete)
+    if moves is None:
+        raise FileNotFoundError(errno.ENOENT, "no list of files", str(complete / _MOVES))
     if MANIFEST not in moves["files"] or (complete / MANIFEST).exists():
         for name in (MANIFEST, *moves["stale"]):
             (out / name).unlink(missing_ok=True)

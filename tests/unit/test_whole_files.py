@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -133,6 +134,32 @@ def test_file_killed_at_every_step(tmp_path: Path) -> None:
     assert any(len(first) > 1 for first, _, _ in found)
     for first, second, _ in found:
         assert second == {"a.csv": first["a.csv"]}
+
+
+@pytest.mark.parametrize(
+    "moves",
+    [
+        {"files": ["../outside.csv"], "stale": [], "spent": None},
+        {"files": ["manifest.json"], "stale": ["../precious"], "spent": None},
+        {"files": ["manifest.json"], "stale": ["notes.txt"], "spent": None},
+        {"files": ["manifest.json"], "stale": [], "spent": ".."},
+        {"files": 3},
+        ["manifest.json"],
+    ],
+)
+def test_list_of_moves_from_a_stranger(tmp_path: Path, moves: object) -> None:
+    """A directory that somebody else made moves and removes nothing but what a command may write."""
+    out, precious = tmp_path / "out", tmp_path / "precious"
+    complete = out / ".pkmodel-complete-x"
+    complete.mkdir(parents=True)
+    (complete / ".moves.json").write_text(json.dumps(moves))
+    (complete / "manifest.json").write_text("theirs")
+    (out / "notes.txt").write_text("mine")
+    precious.write_text("mine")
+    with pytest.raises(KeyError), workplace.workplace(out):
+        raise KeyError
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "precious"]
+    assert [path.name for path in out.iterdir()] == ["notes.txt"]
 
 
 def test_ctrl_c_while_files_are_moved_is_too_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
