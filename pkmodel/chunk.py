@@ -168,6 +168,8 @@ def _run_case(
     if scenario.asked or not all(request.output for request in case.requests):
         taken = tally.of(plan.sessions)
         values |= taking.of_course(case.requests, taken, values)
+    for (request, _), array in values.items():
+        engine.refuse_lost(array, f"{case.model.id}, {request.metric} of {request.output}", drawn.first)
     for name, index in zip(net.output_names, range(len(net.output_names)), strict=True):
         for session in range(case.n_sessions):
             highest = metrics.peak(figures[name], Span("session", session + 1), Request("peak", name))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pkmodel import exact, odes
 from pkmodel.core.kinds import USUAL, Events, Look
-from pkmodel.errors import InputError, Problem, one_of, shown
+from pkmodel.errors import InputError, Problem, RunError, one_of, shown
 from pkmodel.exact import Grid, grid_of
 from pkmodel.system import System
 
@@ -31,6 +31,7 @@ __all__ = [
     "grid_of",
     "levels",
     "methods",
+    "refuse_lost",
     "sampled_figures",
     "settling_figures",
 ]
@@ -241,3 +242,17 @@ def settling_figures(
         place = (who, np.maximum(interval, 0), output, limit)
         found[place] = np.maximum(found[place], when)
     return stats, above, first, found
+
+
+def refuse_lost(values: Floats, what: str, first: int = 0) -> None:
+    """Raise RunError where a value of some patient (n, ...) is no number.
+
+    A rate of 1e9 per hour over days leaves no digit of a level: a mistake in a model far more often than a model.
+    """
+    lost = np.isnan(values)
+    if lost.any():
+        patient = first + 1 + int(np.argmax(lost.reshape(values.shape[0], -1).any(axis=1)))
+        raise RunError(
+            f"{what}: no number in patient {patient}; its rates lie too far apart for the length of the course: "
+            "check the parameters of the model, and their units"
+        )

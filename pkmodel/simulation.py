@@ -272,6 +272,7 @@ def simulate(
     if residual:
         said = (*said, *measurement.notes([model]))
     amounts = amounts_at(net, plan, time, numerics) if course is None else course.amounts(time)
+    engine.refuse_lost(amounts, model.id, population.first)
     return Result(net, plan, time, amounts, said, protocol, span, numerics, course, assay, treated.ledger)
 
 

@@ -1,9 +1,16 @@
-"""What every test shares: kernels compiled before anything is traced, and one hypothesis profile."""
+"""What every test shares: kernels compiled before anything is traced, one hypothesis profile, and pictures only where
+they are looked at.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 from hypothesis import Phase, settings
+from matplotlib.figure import Figure
+from PIL import Image
 
 # The explain phase traces every line; while numba compiles a kernel that takes minutes.
 _PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
@@ -20,3 +27,32 @@ def _kernels() -> None:
 
     pk.simulate("iv_single", "ketamine_clements1981", pk.Patient(weight="70 kg"), until="1 h")
     study.run(load_scenario("iv_versus_nasal").with_options(n=2))
+
+
+_draw = Figure.savefig
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _blank_pictures(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Saved pictures are blank, but in modules marked ``pictures``: drawing takes most of the time of a small run.
+
+    Figures are built all the same, and every kind of picture is drawn by a test. Tests that start a process of their
+    own draw as users do.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if not request.node.get_closest_marker("pictures"):
+            patch.setattr(Figure, "savefig", _save_blank)
+        yield
+
+
+@pytest.fixture
+def pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw, in a module that does not otherwise."""
+    monkeypatch.setattr(Figure, "savefig", _draw)
+
+
+def _save_blank(figure: Figure, file: Any, *, dpi: float | str = "figure", **_: Any) -> None:
+    """Save a white picture of the right size in place of a figure."""
+    scale = figure.dpi if dpi == "figure" else float(dpi)
+    width, height = (round(side * scale) for side in figure.get_size_inches())
+    Image.new("L", (width, height), 255).save(file, format="png", compress_level=1)

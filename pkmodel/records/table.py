@@ -154,7 +154,13 @@ class Table:
 
         if "id" not in self._columns:
             return np.zeros(self.size, dtype=np.int64)
-        codes, _ = pd.factorize(self._series("id"), use_na_sentinel=True)
+        series = self._series("id")
+        if series.dtype == object:
+            cells = series.tolist()
+            listed = np.array([isinstance(cell, (list, dict, set, np.ndarray)) for cell in cells], dtype=bool)
+            self.refuse(listed, "id", cells, "a number or a name")
+            series = series.where(~listed, None)
+        codes, _ = pd.factorize(series, use_na_sentinel=True)
         self.refuse(codes < 0, "id", lambda row: "nothing", "the subject of the row")
         return codes.astype(np.int64)
 

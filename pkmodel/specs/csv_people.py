@@ -22,6 +22,7 @@ from pkmodel.errors import InputError, Problem, nearest, one_of, shown
 from pkmodel.specs import fields
 from pkmodel.specs.loading import Spec
 from pkmodel.specs.plausible import PLAUSIBLE, PLAUSIBLE_TEXT
+from pkmodel.specs.reading import content
 
 Covariate = Literal["sex", "age", "height", "weight", "ancestry", "cyp2b6_activity", "hepatic_impairment", "severity"]
 #: What is measured in a unit, with its kind; the rest are words or numbers.
@@ -30,7 +31,7 @@ _NEEDED = ("sex", "age", "height", "weight")
 _OPTIONAL = ("ancestry", "cyp2b6_activity", "hepatic_impairment", "severity")
 _UNITS = {"age": "y", "height": "cm", "weight": "kg"}
 _HEADER = re.compile(r"\s*(.*?)\s*(?:[\[(]\s*(.*?)\s*[\])])?\s*")
-_MAX_BYTES = 200_000_000
+_MAX_MEGABYTES = 200
 _MOST_PROBLEMS = 20
 
 
@@ -71,14 +72,15 @@ def read(asked: FromCsv, beside: Path | None) -> Table:
     path = Path(asked.file).expanduser()
     path = beside / path if beside is not None and not path.is_absolute() else path
     try:
-        raw = path.read_bytes()
+        raw = content(path, "CSV file", _MAX_MEGABYTES)
         text = raw.decode("utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(Problem(f"no file {asked.file}", "the path of a CSV file", path="file")) from None
-    except (OSError, UnicodeDecodeError):
-        raise InputError(Problem(f"{asked.file}, which is no text", "a CSV file in UTF-8", path="file")) from None
-    if len(raw) > _MAX_BYTES:
-        raise InputError(Problem("a file of more than 200 MB", "a CSV file of at most 200 MB", path="file"))
+    except InputError as error:
+        name = shown(asked.file.replace("\0", "\\0"))
+        raise InputError(
+            [Problem(f"{item.found}: {name}", item.expected, path="file") for item in error.problems]
+        ) from None
+    except UnicodeDecodeError:
+        raise InputError(Problem(f"no text: {shown(asked.file)}", "a CSV file in UTF-8", path="file")) from None
     reader = csv.reader(io.StringIO(text), strict=True)
     try:
         header = next(reader, None)

@@ -175,7 +175,7 @@ def _evaluate(node: ast.expr, values: Mapping[str, Value]) -> Any:
         case ast.UnaryOp(op=op, operand=operand):
             inner = _evaluate(operand, values)
             if isinstance(op, ast.Not):
-                return np.logical_not(inner)
+                return np.logical_not(inner) * 1.0
             return np.negative(inner) if isinstance(op, ast.USub) else inner
         case ast.BinOp(left=left, op=op, right=right):
             return _BINARY[type(op)](_evaluate(left, values), _evaluate(right, values))
@@ -183,10 +183,12 @@ def _evaluate(node: ast.expr, values: Mapping[str, Value]) -> Any:
             combine = np.logical_and if isinstance(op, ast.And) else np.logical_or
             result = _evaluate(parts[0], values)
             for part in parts[1:]:
-                result = combine(result, _evaluate(part, values))
+                result = combine(result, _evaluate(part, values)) * 1.0
             return result
         case ast.Compare(left=left, ops=[op], comparators=[right]):
-            return _COMPARE[type(op)](_evaluate(left, values), _evaluate(right, values))
+            return (
+                _COMPARE[type(op)](_evaluate(left, values), _evaluate(right, values)) * 1.0
+            )  # so that it can be added
         case ast.Call(func=ast.Name(id=name), args=args):
             return _FUNCTIONS[name][1](*(_evaluate(value, values) for value in args))
     raise AssertionError(ast.dump(node))  # pragma: no cover - _check admits nothing else

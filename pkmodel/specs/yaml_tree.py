@@ -17,11 +17,12 @@ from typing import Any
 import yaml
 
 from pkmodel.errors import InputError, Problem, shown
+from pkmodel.specs.reading import content
 
 Tree = Any
 Place = tuple[str | int, ...]
 
-MAX_BYTES = 1_000_000
+MAX_MEGABYTES = 1
 MAX_DEPTH = 40
 MAX_NODES = 50_000
 _TOO_DEEP, _ORDINARY = "a file nested too deeply or with too many values", "a file of ordinary size"
@@ -59,17 +60,7 @@ def read_yaml(path: Path) -> Document:
     def refuse(found: str, expected: str) -> InputError:
         return InputError(Problem(found=found, expected=expected, where=str(path)))
 
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise refuse("no such file", "the path of a YAML file") from None
-    except IsADirectoryError:
-        raise refuse("a directory", "the path of a YAML file") from None
-    except OSError as error:
-        raise refuse(error.strerror or str(error), "a file that can be read") from None
-    if len(raw) > MAX_BYTES:
-        raise refuse("a file of more than 1 MB", "a YAML file of at most 1 MB")
+    raw = content(path, "YAML file", MAX_MEGABYTES)
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:

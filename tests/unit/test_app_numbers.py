@@ -17,6 +17,8 @@ from pkmodel.app.state import Arm, Crowd, Limits, Person, Row, State, View
 from pkmodel.errors import InputError
 from pkmodel.lessons import LESSONS
 
+pytestmark = pytest.mark.pictures
+
 BY_ROWS = Arm(
     source="rows", drug="ketamine", model="ketamine_kamp2020", rows=(Row(dose=0.5, over="40 min"), Row(at="3 h"))
 )

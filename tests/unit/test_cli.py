@@ -197,6 +197,7 @@ def test_run_json(command: Command, small: Path) -> None:
     assert json.loads(outcome.out) == json.loads(Path("out/findings.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.usefixtures("pictures")
 def test_simulate_json_and_files(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """JSON of the sessions; CSV, Parquet and PNG hold the same levels; no other file."""
     monkeypatch.chdir(tmp_path)

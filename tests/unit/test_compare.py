@@ -192,6 +192,7 @@ def test_patients_are_paired_across_models() -> None:
     assert any("across analytes" in sentence for sentence in found.cautions)
 
 
+@pytest.mark.usefixtures("pictures")
 def test_files_hold_what_the_patients_have(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole way through the command line: the table is that of metrics.parquet, pair by pair."""
     monkeypatch.chdir(tmp_path)

@@ -134,6 +134,7 @@ def test_end_of_the_range_is_no_answer(made: Path) -> None:
     assert found.answer.open and any("widen it" in note for note in found.notes)
 
 
+@pytest.mark.usefixtures("pictures")
 def test_map_of_dose_and_time_has_its_files(made: Path, command: Command) -> None:
     """Over a longer time the dose may be larger; each line of the map is the answer at its time."""
     slow = {**BOLUS, "phases": [{**BOLUS["phases"][0], "over": "40 min"}]}  # type: ignore[index]

@@ -409,6 +409,7 @@ def test_a_formula_below_zero_has_bands() -> None:
     assert (part[["p5", "p25", "p50", "p75", "p95"]].diff(axis=1).iloc[:, 1:] >= 0).all(axis=None)
 
 
+@pytest.mark.usefixtures("pictures")
 def test_files_of_a_run_with_effects(tmp_path: Path, scenario: Scenario) -> None:
     """Metrics, patients, JSON and pictures; the word illustrative beside its numbers."""
     import json

@@ -434,6 +434,7 @@ def test_check_knows_effects(command: Command, tmp_path: Path) -> None:
     assert command("check", file).out == f"{file}: a valid effect\n"
 
 
+@pytest.mark.usefixtures("pictures")
 def test_simulate_with_effects(command: Command, tmp_path: Path) -> None:
     """Repeatable; in the table, in JSON without a NaN, and in the picture."""
     words = ("simulate", "iv_single", "--model", "ketamine_clements1981", "--weight", "70 kg", "--until", "3 h")

@@ -35,7 +35,7 @@ from pkmodel.lessons import accumulation as adding_up
 from pkmodel.lessons import bolus as overshoot
 from pkmodel.specs.loading import library
 
-pytestmark = pytest.mark.xdist_group("lessons")  # lessons are built and answered once
+pytestmark = [pytest.mark.pictures, pytest.mark.xdist_group("lessons")]  # lessons are built and answered once
 
 Command = Callable[..., Any]
 

@@ -18,6 +18,8 @@ from pkmodel.plots.given_doses import given_sessions
 from pkmodel.population import Population, sample_covariates, sample_effects
 from pkmodel.simulation import Result
 
+pytestmark = pytest.mark.pictures
+
 NASAL = "esketamine_perezruixo2021"
 WHO = pk.Patient(weight="70 kg", age="45 y", sex="female", height="165 cm")
 ONE: dict[str, Any] = {

@@ -24,6 +24,8 @@ from pkmodel.specs.attach import attach
 from pkmodel.specs.design import explored, prepare
 from pkmodel.specs.library import load_effect
 
+pytestmark = pytest.mark.pictures
+
 NASAL = "esketamine_perezruixo2021"
 WHO = pk.Patient(weight="70 kg", age="45 y", sex="female", height="165 cm")
 #: V 20 L and CL 2 L/h: k = 0.1 per hour.

@@ -19,7 +19,7 @@ from pkmodel.pages import contents, finished, pdf
 from pkmodel.pages.blocks import Picture, Report, Table
 from pkmodel.specs.library import Scenario
 
-pytestmark = pytest.mark.xdist_group("run_report")  # one run for all of them
+pytestmark = [pytest.mark.pictures, pytest.mark.xdist_group("run_report")]  # one run for all of them
 
 Command = Callable[..., Any]
 Change = Callable[[Path], object]

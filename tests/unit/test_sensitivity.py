@@ -108,6 +108,7 @@ def test_refused(tmp_path: Path) -> None:
         sensitivity.run(scenario(tmp_path), metric="time_of_peak")
 
 
+@pytest.mark.usefixtures("pictures")
 @pytest.mark.parametrize("method", ["sobol", "morris"])
 def test_command_writes_what_it_prints(command: Command, tmp_path: Path, method: str) -> None:
     """The strongest input first, in the table, the files and the picture."""

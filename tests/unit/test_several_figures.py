@@ -21,7 +21,7 @@ from pkmodel import study as studies
 from pkmodel.ink import apart
 from pkmodel.study import Study
 
-pytestmark = pytest.mark.xdist_group("several_figures")  # one study for all of them
+pytestmark = [pytest.mark.pictures, pytest.mark.xdist_group("several_figures")]  # one study for all of them
 
 Command = Callable[..., Any]
 MODELS = ("ketamine_clements1981", "ketamine_domino1984", "esketamine_simons2022")
