@@ -110,6 +110,7 @@ WRITERS = {
 
 
 @pytest.mark.filterwarnings("ignore::pkmodel.core.kept.SlowStart")  # a kernel that is first compiled here
+@pytest.mark.usefixtures("pictures")
 @pytest.mark.parametrize("which", WRITERS)
 def test_full_disk(which: str, command: Command, finished: Path, tmp_path: Path, monkeypatch: Any) -> None:
     """Exit code 3, one sentence with the file and what helps, and nothing at all left behind."""

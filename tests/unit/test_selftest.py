@@ -161,3 +161,10 @@ def test_check_that_cannot_be_carried_out(command: Command, monkeypatch: pytest.
     first, second = json.loads(found.out)["checks"]
     assert (first["passed"], first["worst"], first["said"]) == (False, None, "ZeroDivisionError: a bug")
     assert second["passed"]
+
+
+def test_page_shows_the_table() -> None:
+    """Each check that there is, passing, and what it compares."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "selftest.md").read_text(encoding="utf-8")
+    assert tuple(re.findall(r"^\| ([a-z ]+) \|", page, re.MULTILINE)[1:]) == CHECKS
+    assert tuple(re.findall(r"^([a-z ]+?)  .* pass$", page, re.MULTILINE)) == CHECKS

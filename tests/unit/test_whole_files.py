@@ -19,7 +19,7 @@ from pkmodel.workplace import MANIFEST
 #: Makes a child for every step, which writes over an earlier result and kills itself before that step; then a child
 #: that only begins something in the same place. It prints what is there after each of the two.
 KILLED = """
-import os, signal, sys
+import os, shutil, signal, sys
 from pathlib import Path
 from pkmodel import lock, whole, workplace
 
@@ -69,7 +69,8 @@ def there():
     return " ".join(sorted(f"{p.name}={what(p)}" for p in out.iterdir()))
 
 for step in range(200):
-    os.system(f"rm -rf {out}; mkdir {out}")
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()
     write("old", ["findings.csv", "clinic.csv", "manifest.json"])
     if kind == "folder":
         (out / "parts").mkdir()
