@@ -28,11 +28,12 @@ from pkmodel.engine import AUTO, Numerics
 from pkmodel.outcome import CaseSums, Study
 from pkmodel.specs.library import Scenario
 from pkmodel.study import BLOCK
+from pkmodel.whole import named, sync
 
 Floats = NDArray[np.float64]
 
-#: The tables that are made of those of the blocks; a ledger only where a clinic decides.
-TABLES = ("metrics.parquet", "patients.parquet", "ledger.parquet")
+#: The tables that are made of those of the blocks.
+TABLES = (parquet.METRICS, parquet.PATIENTS, parquet.LEDGER)
 STATE = "state.npz"
 
 
@@ -156,9 +157,13 @@ def write(job: Job, number: int, chunks: Sequence[Chunk], sums: list[CaseSums], 
     cases = job.cases
     with Placed(folder, number) as place:
         files = parquet.RunFiles(place, cases, severity=job.scenario.population.has_severity, block=job.block)
-        for chunk in chunks:
-            files.write(chunk)
-        files.close()
+        complete = False
+        try:
+            for chunk in chunks:
+                files.write(chunk)
+            complete = True
+        finally:
+            files.close(complete=complete)
         compared = [
             [np.concatenate([chunk.cases[index].compared[request] for chunk in chunks]) for request in case.compared]
             for index, case in enumerate(cases)
@@ -167,7 +172,7 @@ def write(job: Job, number: int, chunks: Sequence[Chunk], sums: list[CaseSums], 
             [np.concatenate([chunk.cases[index].answers[asked] for chunk in chunks]) for asked in case.questions]
             for index, case in enumerate(cases)
         ]
-        with (place / STATE).open("wb") as file:
+        with named(place / STATE), (place / STATE).open("wb") as file:
             block_state.save(file, sums, compared, answers)
 
 
@@ -191,17 +196,6 @@ class Placed:
             sync(path)
         self.part.rename(self.place)
         sync(self.folder)
-
-
-def sync(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
-    if path.is_dir() and os.name == "nt":
-        return  # there a folder cannot be opened, and its names need no help
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def assemble(job: Job, parts: Sequence[Path], folder: Path) -> Study:
@@ -244,5 +238,7 @@ def _room(n: int, folder: Path) -> Floats:
         return np.empty(n)
     import tempfile
 
-    with tempfile.TemporaryFile(dir=folder) as file:
+    with named(folder / "values of all patients"), tempfile.TemporaryFile(dir=folder) as file:
+        if hasattr(os, "posix_fallocate"):  # else a full disk would be noticed when a page is written: by a signal
+            os.posix_fallocate(file.fileno(), 0, 8 * n)
         return np.memmap(file, dtype=np.float64, mode="w+", shape=(n,))

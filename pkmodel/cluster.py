@@ -10,7 +10,9 @@ from __future__ import annotations
 import importlib
 import pickle
 import tempfile
+import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,9 +20,12 @@ from typing import Any
 from pkmodel import blocks
 from pkmodel.blocks import Job
 from pkmodel.errors import InputError, PkmodelError, Problem, RunError
+from pkmodel.whole import named
 
 #: How often a block is tried on another worker where the one that had it died.
 TRIES = 10
+#: How often it is looked whether anybody works, and how long nobody may (seconds).
+LOOK, PATIENCE = 5.0, 60.0
 
 Files = dict[str, bytes]
 
@@ -62,32 +67,59 @@ def run(
         expected = "the address of a Dask scheduler that runs, such as tcp://127.0.0.1:8786"
         raise InputError(Problem(found, expected, "--scheduler")) from None
     packed = pickle.dumps(job)
-    with client:
+    with client, client.as_current():
         try:
-            client.wait_for_workers(1, timeout=60)
+            client.wait_for_workers(1, timeout=PATIENCE)
         except TimeoutError:
-            raise RunError(f"the cluster at {scheduler} has had no worker for a minute") from None
+            raise RunError(f"the cluster at {scheduler} has had no worker for {PATIENCE:.0f} s") from None
         threads = sum(client.nthreads().values())
         waiting = list(numbers)
-        arriving = distributed.as_completed(loop=client.loop)
         asked: dict[Any, int] = {}
 
         def ask() -> None:
             number = waiting.pop(0)
-            future = client.submit(files_of_block, packed, number, pure=False, retries=TRIES)
-            asked[future.key] = number
-            arriving.add(future)
+            asked[client.submit(files_of_block, packed, number, pure=False, retries=TRIES)] = number
 
         for _ in range(min(len(waiting), 2 * threads)):
             ask()
-        for future in arriving:
-            number = asked.pop(future.key)
-            put(folder, number, _answer(future, scheduler))
-            future.release()
-            if progress is not None:
-                progress(len(job.patients(number)))
-            if waiting:
-                ask()
+        while asked:
+            for future in _arrived(distributed, client, list(asked), scheduler):
+                number = asked.pop(future)
+                put(folder, number, _answer(future, scheduler))
+                future.release()
+                if progress is not None:
+                    progress(len(job.patients(number)))
+                if waiting:
+                    ask()
+
+
+def _arrived(distributed: Any, client: Any, futures: list[Any], scheduler: str) -> list[Any]:
+    """The futures that are done, at least one of them.
+
+    Raises RunError where nobody works on them any more: no worker has been there for a minute, or no scheduler.
+    """
+    alone_since: float | None = None
+    while True:
+        try:
+            return list(distributed.wait(futures, timeout=LOOK, return_when="FIRST_COMPLETED").done)
+        except TimeoutError:  # which is how long a block may take: only a cluster without workers will never end
+            try:
+                there = client.status == "running" and bool(client.nthreads())
+            except Exception:  # of whatever kind: the scheduler does not answer
+                there = False
+        except (OSError, CancelledError):  # the scheduler has gone, which is known at once and may pass
+            there = False
+            time.sleep(LOOK)
+        now = time.monotonic()
+        if there:
+            alone_since = None
+        elif alone_since is None:
+            alone_since = now
+        elif now - alone_since > PATIENCE:
+            raise RunError(
+                f"the cluster at {scheduler} has had no worker for {PATIENCE:.0f} s, or its scheduler is gone: start "
+                "some and go on with --resume"
+            )
 
 
 def _answer(future: Any, scheduler: str) -> Files:
@@ -121,4 +153,5 @@ def put(folder: Path, number: int, files: Files) -> None:
     """Write the files of a block that arrived into their place, whole."""
     with blocks.Placed(folder, number) as place:
         for name, content in files.items():
-            (place / name).write_bytes(content)
+            with named(place / name):
+                (place / name).write_bytes(content)

@@ -16,7 +16,8 @@ from pkmodel.run_files import manifest, who_breaks, write_pairs
 from pkmodel.specs import defaults
 from pkmodel.specs.comparison import Request
 from pkmodel.study import Progress
-from pkmodel.workplace import workplace, write_csv, write_json
+from pkmodel.whole import named
+from pkmodel.workplace import MANIFEST, workplace, write_csv, write_json, write_picture
 
 
 def run(
@@ -71,11 +72,10 @@ def run(
             write_csv(folder / "failing.csv", list(failing.COLUMNS), rows)
             write_pairs(found.study, folder)
         parquet.write_bands(found.study.band_columns, folder / "bands.parquet")
-        picture = comparison_figure.figure(found)
-        picture.savefig(folder / "comparison.png", dpi=130, pil_kwargs={"compress_level": 2})
+        write_picture(folder / "comparison.png", comparison_figure.figure(found))
         said = plain(found)
         asked = {key: said[key] for key in ("reference", "thresholds", "discharge", "seeds") if key in said}
-        write_json(folder / "manifest.json", manifest(found.study, command) | asked)
+        write_json(folder / MANIFEST, manifest(found.study, command) | asked)
     return found
 
 
@@ -95,7 +95,8 @@ def _gather(places: Mapping[str, Path], folder: Path) -> None:
                 whose = pa.array([population] * table.num_rows).dictionary_encode()
                 tables.append(table.add_column(1, "population", whose))
         if tables:
-            pq.write_table(pa.concat_tables(tables, promote_options="default"), folder / name)
+            with named(folder / name):
+                pq.write_table(pa.concat_tables(tables, promote_options="default"), folder / name)
     for place in places.values():
         shutil.rmtree(place)
 

@@ -12,7 +12,7 @@ from pkmodel.dose_finding import Design
 from pkmodel.findings import verdict, wilson
 from pkmodel.run_files import manifest
 from pkmodel.specs.design import Request
-from pkmodel.workplace import workplace, write_csv, write_json
+from pkmodel.workplace import MANIFEST, workplace, write_csv, write_json, write_picture
 
 COLUMNS = ("parameter", "value", "unit", "rule", "n", "n_met", "share", "low", "high", "required", "verdict")
 MAP_COLUMNS = ("second", "second_value", "second_unit", "first", "value", "low", "high", "unit", "open", "binding")
@@ -44,14 +44,14 @@ def run(
         rows, columns = (map_rows(found), MAP_COLUMNS) if found.feasible is not None else (rows_of(found), COLUMNS)
         write_csv(folder / "design.csv", list(columns), rows)
         write_json(folder / "design.json", plain(found))
-        design_figure.figure(found).savefig(folder / "design.png", dpi=150, pil_kwargs={"compress_level": 2})
+        write_picture(folder / "design.png", design_figure.figure(found), dpi=150)
         asked = {
             "parameters": [knob.path for knob in request.knobs],
             "range": [[knob.low, knob.high, knob.unit.text] for knob in request.knobs],
             "side": request.side,
             "points": request.points,
         }
-        write_json(folder / "manifest.json", manifest(found.study, command) | asked)
+        write_json(folder / MANIFEST, manifest(found.study, command) | asked)
     return found
 
 

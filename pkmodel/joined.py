@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pkmodel.whole import named
+
 _MAGIC = b"PAR1"
 #: Types of the compact protocol.
 _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = range(1, 13)
@@ -35,9 +37,10 @@ def join(parts: Sequence[Path], out: Path) -> None:
     Raises ValueError where a part is no such file.
     """
     if len(parts) == 1:
-        shutil.copyfile(parts[0], out)
+        with named(out):
+            shutil.copyfile(parts[0], out)
         return
-    with out.open("wb") as stream:
+    with named(out), out.open("wb") as stream:
         stream.write(_MAGIC)
         whole: Struct = {}
         groups: list[Struct] = []

@@ -9,8 +9,8 @@ from typing import Any
 from pkmodel import blocks, kept_inputs, report, run_folder
 from pkmodel.errors import InputError, Problem
 from pkmodel.outcome import Study
-from pkmodel.run_folder import FILE, PARTS, Shard
-from pkmodel.workplace import workplace
+from pkmodel.run_folder import FILE, Shard
+from pkmodel.workplace import PARTS, workplace
 
 
 def merge(

@@ -7,6 +7,7 @@ a second; so arrays are built here from buffers.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from pkmodel.chunk import CaseChunk, Chunk, MetricValues
 from pkmodel.population import Population
 from pkmodel.specs import fields
 from pkmodel.study import BLOCK
+from pkmodel.whole import named
 
 #: Text that repeats is stored once.
 LABEL = pa.dictionary(pa.int32(), pa.string())
@@ -48,6 +50,8 @@ LEDGER_SCHEMA = pa.schema(
         ),
     ]
 )
+#: The tables with a row per patient; a ledger only where a clinic decides.
+METRICS, PATIENTS, LEDGER = "metrics.parquet", "patients.parquet", "ledger.parquet"
 _WHOLE = 2**31 - 1
 #: Text goes by a dictionary; a double shuffled by its bytes and packed, which is as fast as leaving it as it is; and a
 #: number of a patient as its distance from the one before. Limits of a row group stand by patients only.
@@ -112,7 +116,8 @@ def table_of(columns: dict[str, list[Any]]) -> pa.Table:
 
 def write_bands(columns: dict[str, list[Any]], file: Path) -> None:
     """Write the columns of the bands to a Parquet file."""
-    pq.write_table(table_of(columns), file)
+    with named(file):
+        pq.write_table(table_of(columns), file)
 
 
 class RunFiles:
@@ -142,10 +147,11 @@ class RunFiles:
                 *((name, pa.float64()) for name in self.parameters),
             ]
         )
-        self._metrics = writer(folder / "metrics.parquet", METRICS_SCHEMA)
-        self._patients = writer(folder / "patients.parquet", self.patients_schema)
-        decides = any(case.arm.protocol.decides for case in cases)
-        self._ledger = writer(folder / "ledger.parquet", LEDGER_SCHEMA) if decides else None
+        schemas = {METRICS: METRICS_SCHEMA, PATIENTS: self.patients_schema}
+        if any(case.arm.protocol.decides for case in cases):
+            schemas[LEDGER] = LEDGER_SCHEMA
+        self._folder = folder
+        self._writers = {name: writer(folder / name, schema) for name, schema in schemas.items()}
         self._waiting: list[Chunk] = []
         self._count = 0
 
@@ -161,24 +167,37 @@ class RunFiles:
 
     def close(self, *, complete: bool = True) -> None:
         """Write what is left, unless the run broke off, and close the files."""
-        if complete:
-            self._flush()
-        self._metrics.close()
-        self._patients.close()
-        if self._ledger is not None:
-            self._ledger.close()
+        try:
+            if complete:
+                self._flush()
+        finally:
+            with ExitStack() as closing:  # each, whatever becomes of another
+                for name, file in self._writers.items():
+                    closing.callback(self._close, name, file)
+
+    def _close(self, name: str, file: pq.ParquetWriter) -> None:
+        try:
+            with named(self._folder / name):
+                file.close()
+        except OSError:
+            file.is_open = False  # else it tries once more when it is taken apart, where nobody can catch what comes
+            raise
+
+    def _put(self, name: str, table: pa.Table) -> None:
+        with named(self._folder / name):
+            self._writers[name].write_table(table, row_group_size=_WHOLE)
 
     def _flush(self) -> None:
         if not self._waiting:
             return
         models: set[str] = set()
         for index, case in enumerate(self.cases):
-            self._metrics.write_table(self._metrics_table(index, case), row_group_size=_WHOLE)
+            self._put(METRICS, self._metrics_table(index, case))
             if case.model.id not in models:
                 models.add(case.model.id)
-                self._patients.write_table(self._patients_table(index, case), row_group_size=_WHOLE)
-            if self._ledger is not None and case.arm.protocol.decides:
-                self._ledger.write_table(self._ledger_table(index, case), row_group_size=_WHOLE)
+                self._put(PATIENTS, self._patients_table(index, case))
+            if case.arm.protocol.decides:
+                self._put(LEDGER, self._ledger_table(index, case))
         self._waiting, self._count = [], 0
 
     def _metrics_table(self, index: int, case: Case) -> pa.Table:

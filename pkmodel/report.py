@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from pkmodel import pages, run_files
 from pkmodel import study as studies
 from pkmodel.engine import AUTO, Numerics
-from pkmodel.errors import InputError, Problem
+from pkmodel.errors import InputError, Problem, RunError
 from pkmodel.outcome import Precise, Study
 from pkmodel.specs.library import Scenario, load_scenario
 from pkmodel.study import Progress
-from pkmodel.workplace import FILES, FILES_OF_PAIRS, FILES_OF_SEVERAL, workplace, write_json
+from pkmodel.workplace import FILES, FILES_OF_PAIRS, FILES_OF_SEVERAL, PARTS, workplace, write_json, write_text
 
 if TYPE_CHECKING:
     from pkmodel.blocks import Job
@@ -74,15 +74,10 @@ def run(
     """
     if not isinstance(scenario, Scenario):
         scenario = load_scenario(scenario)
-    precise = None
-    if scenario.spec.precision is not None:
-        from pkmodel import precision
-
-        precise = precision.run(scenario, jobs=jobs, numerics=numerics, progress=progress)
-        scenario = scenario.with_options(n=precise.n)
     if out is None:
         if resume or scheduler:
             raise InputError(Problem("no directory", "a directory for the parts of the run", "out"))
+        scenario, precise = _enough(scenario, jobs, numerics, progress)
         study = studies.run(
             scenario, jobs=jobs, strict=strict, all_metrics=all_metrics, numerics=numerics, progress=progress
         )
@@ -91,15 +86,15 @@ def run(
         return study
     from pkmodel import blocks, run_folder
 
-    job = blocks.Job(scenario, strict, all_metrics, numerics, block)
-    with workplace(Path(out)) as folder:
+    with workplace(Path(out), spent=PARTS) as folder:
+        scenario, precise = _enough(scenario, jobs, numerics, progress)
+        job = blocks.Job(scenario, strict, all_metrics, numerics, block)
         # A run of one block has nothing to go on from; its part is thrown away with the rest.
-        whole = job.count == 1 and not (Path(out) / run_folder.PARTS).exists()
-        began = own_part(folder) if whole else run_folder.begun(Path(out), job, resume=resume, beside=folder)
-        with began as parts:
+        whole = job.count == 1 and not (Path(out) / PARTS).exists()
+        with own_part(folder) if whole else run_folder.begun(Path(out), job, resume=resume) as parts:
             compute(job, range(job.count), parts, jobs=jobs, chunk=chunk, scheduler=scheduler, progress=progress)
             found = [parts / blocks.name_of(number) for number in range(job.count)]
-            study = finish(
+            return finish(
                 job,
                 found,
                 folder,
@@ -109,9 +104,18 @@ def run(
                 pictures=pictures,
                 precise=precise,
             )
-    if not whole:
-        shutil.rmtree(Path(out) / run_folder.PARTS)
-    return study
+
+
+def _enough(
+    scenario: Scenario, jobs: int, numerics: Numerics, progress: Progress | None
+) -> tuple[Scenario, Precise | None]:
+    """The scenario with as many patients as its precision takes, where it asks for one."""
+    if scenario.spec.precision is None:
+        return scenario, None
+    from pkmodel import precision
+
+    precise = precision.run(scenario, jobs=jobs, numerics=numerics, progress=progress)
+    return scenario.with_options(n=precise.n), precise
 
 
 @contextmanager
@@ -152,10 +156,10 @@ def run_shard(
             Problem("precision in a shard", "a number of patients (--n): how many it takes is not known", "shard")
         )
     part = run_folder.Shard.read(shard)
-    with workplace(Path(out)) as folder:
+    with workplace(Path(out)):
         job = blocks.Job(scenario, strict, all_metrics, numerics, block)
         own = part.blocks(job.count)
-        with run_folder.begun(Path(out), job, part, resume=resume, beside=folder) as parts:
+        with run_folder.begun(Path(out), job, part, resume=resume) as parts:
             compute(job, own, parts, jobs=jobs, chunk=chunk, scheduler=scheduler, progress=progress)
     return range(min(own.start * block, scenario.spec.n), min(own.stop * block, scenario.spec.n))
 
@@ -220,8 +224,16 @@ def finish(
     run_files.write_manifest(study, folder, command, asked | ({"shards": shards} if shards else {}))
     if pictures:
         # Made of the files alone, as `pkmodel report` does later.
-        (folder / pages.FILE).write_text(pages.html_of(folder), encoding="utf-8", newline="\n")
+        write_text(folder / pages.FILE, _html_of(folder))
     return study
+
+
+def _html_of(folder: Path) -> str:
+    """The report of files that this run has just written. Raises RunError where they are not there any more."""
+    try:
+        return pages.html_of(folder)
+    except InputError as error:
+        raise RunError(f"a file of the run vanished, or was changed, while it was at work: {error}") from error
 
 
 def _draw_typical(study: Study, jobs: int, numerics: Numerics, progress: Progress | None) -> None:

@@ -12,7 +12,7 @@ from pkmodel.findings import COLUMNS
 from pkmodel.outcome import Study
 from pkmodel.specs.attach import described
 from pkmodel.study import BLOCK
-from pkmodel.workplace import write_csv, write_json
+from pkmodel.workplace import MANIFEST, write_csv, write_json, write_picture
 
 
 def findings_json(study: Study) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def write_figures(study: Study, folder: Path) -> None:
     from pkmodel import figures
 
     for name, figure in figures.figures(study).items():
-        figure.savefig(folder / name, dpi=130, pil_kwargs={"compress_level": 2})
+        write_picture(folder / name, figure)
 
 
 def manifest(study: Study, command: str = "") -> dict[str, Any]:
@@ -141,4 +141,4 @@ def _engine(study: Study) -> dict[str, Any]:
 
 def write_manifest(study: Study, folder: Path, command: str, asked: dict[str, Any]) -> None:
     """Write the manifest, with what was asked for besides."""
-    write_json(folder / "manifest.json", manifest(study, command) | asked)
+    write_json(folder / MANIFEST, manifest(study, command) | asked)

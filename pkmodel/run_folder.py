@@ -6,7 +6,6 @@ appears when the block is on the disk. Whatever ends a process, what is there is
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,8 +16,10 @@ from pkmodel import blocks, kept_inputs, provenance
 from pkmodel.blocks import Job
 from pkmodel.engine import Numerics
 from pkmodel.errors import InputError, Interrupted, Problem, RunError
+from pkmodel.whole import failure, sync, whole
+from pkmodel.workplace import PARTS, write_json
 
-PARTS, FILE = "parts", "run.json"
+FILE = "run.json"
 FORMAT = 2
 
 
@@ -115,19 +116,15 @@ def _said(value: Any) -> str:
 
 
 @contextmanager
-def begun(
-    out: Path, job: Job, shard: Shard = WHOLE, *, resume: bool = False, beside: Path | None = None
-) -> Iterator[Path]:
-    """The folder ``parts`` of a run, new or, with ``resume``, as it was left; while it is used, no other run may.
+def begun(out: Path, job: Job, shard: Shard = WHOLE, *, resume: bool = False) -> Iterator[Path]:
+    """The folder ``parts`` of a run, new or, with ``resume``, as it was left; ``out`` is held by the caller.
 
-    What is done stays there where the run breaks off, unless nothing is, or the input is what was wrong. ``beside`` is
-    a folder for temporary files in ``out``, in use.
+    What is done stays there where the run breaks off, unless nothing is, or the input is what was wrong.
 
     Raises
     ------
     InputError
-        where there is an unfinished run and ``resume`` is not asked for, where what is to be resumed was another run,
-        or where another process is at work there.
+        where there is an unfinished run and ``resume`` is not asked for, or what is to be resumed was another run.
     Interrupted
         in place of KeyboardInterrupt, where something was done.
     RunError
@@ -136,24 +133,24 @@ def begun(
     folder = out / PARTS
     try:
         fresh = _open(out, folder, identity(job, shard), job, resume=resume)
-        with _locked(folder / FILE, out):
-            try:
-                _sweep(folder, beside)
-                yield folder
-            except BaseException as error:
-                done = blocks.finished(folder)
-                if not done or (fresh and isinstance(error, InputError)):
-                    shutil.rmtree(folder, ignore_errors=True)
-                    raise
-                count = len(shard.blocks(job.count))
-                said = f"{len(done)} of {count} blocks of patients are kept in {folder}: --resume goes on"
-                if isinstance(error, KeyboardInterrupt):
-                    raise Interrupted(f"interrupted; {said}") from None
-                if isinstance(error, OSError):
-                    raise RunError(f"the files could not be written: {error.strerror or error}; {said}") from error
-                raise
+        for path in folder.glob(".*"):  # a block that a process which was killed had not finished
+            shutil.rmtree(path, ignore_errors=True)
     except OSError as error:
-        raise RunError(f"the files could not be written to {out}: {error.strerror or error}") from error
+        raise failure(error, out) from error
+    try:
+        yield folder
+    except BaseException as error:
+        done = blocks.finished(folder) if folder.is_dir() else []
+        if not done or (fresh and isinstance(error, InputError)):
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        count = len(shard.blocks(job.count))
+        said = f"{len(done)} of {count} blocks of patients are kept in {folder}: --resume goes on"
+        if isinstance(error, KeyboardInterrupt):
+            raise Interrupted(f"interrupted; {said}") from None
+        if isinstance(error, OSError):
+            raise RunError(f"{failure(error, out)}; {said}") from error
+        raise
 
 
 def _open(out: Path, folder: Path, now: dict[str, Any], job: Job, *, resume: bool) -> bool:
@@ -177,35 +174,12 @@ def _open(out: Path, folder: Path, now: dict[str, Any], job: Job, *, resume: boo
                 raise InputError(Problem(found, "a directory that can be written", "--out"))
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
-    for name, value in ((kept_inputs.FILE, kept_inputs.plain(job.scenario)), (FILE, now)):
-        part = folder / f".{name}"
-        part.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        blocks.sync(part)
-        part.rename(folder / name)
-    blocks.sync(folder)
-    return True
-
-
-@contextmanager
-def _locked(file: Path, out: Path) -> Iterator[None]:
-    """Hold a file that only one process may hold, and that a killed one lets go."""
     try:
-        import fcntl
-    except ImportError:  # not on this system; whoever starts two runs there is on their own
-        yield
-        return
-    with file.open("rb") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            found = f"{out}, in which another run is at work"
-            raise InputError(Problem(found, "a directory of its own for each run", "--out")) from None
-        yield
-
-
-def _sweep(folder: Path, beside: Path | None) -> None:
-    """Remove what a process that was killed had not finished."""
-    for place, pattern in ((folder, ".*"), (folder.parent, ".pkmodel-*")):
-        for path in place.glob(pattern):
-            if path.is_dir() and path != beside:
-                shutil.rmtree(path, ignore_errors=True)
+        for name, value in ((kept_inputs.FILE, kept_inputs.plain(job.scenario)), (FILE, now)):
+            with whole(folder / name) as part:
+                write_json(part, value)
+        sync(folder)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return True

@@ -10,7 +10,7 @@ from pkmodel.disclaimer import NOT_FOR_CARE
 from pkmodel.run_files import manifest
 from pkmodel.sensitivity import Method, Progress, Sensitivity
 from pkmodel.specs.library import Scenario
-from pkmodel.workplace import workplace, write_csv, write_json
+from pkmodel.workplace import MANIFEST, workplace, write_csv, write_json, write_picture
 
 HOLDS = "95 %; simulation error only"
 
@@ -42,10 +42,9 @@ def run(
         found = sensitivity.run(scenario, metric=metric, rule=rule, method=method, progress=progress)
         write_csv(folder / "sensitivity.csv", list(sensitivity.COLUMNS), [vars(row) for row in found.rows])
         write_json(folder / "sensitivity.json", plain(found))
-        picture = sensitivity_figure.figure(found)
-        picture.savefig(folder / "sensitivity.png", dpi=150, pil_kwargs={"compress_level": 2})
+        write_picture(folder / "sensitivity.png", sensitivity_figure.figure(found), dpi=150)
         asked = {"what": found.what, "method": found.method}
-        write_json(folder / "manifest.json", manifest(found.study, command) | asked)
+        write_json(folder / MANIFEST, manifest(found.study, command) | asked)
     return found
 
 

@@ -8,8 +8,11 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import warnings
 from functools import cache
 from typing import TYPE_CHECKING, Any
+
+from pkmodel.cli import streams
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
@@ -24,6 +27,7 @@ def entry() -> None:
     gc.set_threshold(200_000, 20, 20)
     sys.unraisablehook = interrupted_again
     try:
+        streams.opened()
         main()
     finally:
         gc.freeze()
@@ -49,11 +53,26 @@ def main() -> None:
 
     # A cluster ends jobs with SIGTERM: the same tidy end as Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        code = _run()
-    except KeyboardInterrupt:  # before or after the command itself, while modules are imported
-        code = _interrupted()
+    with streams.guarded(), warnings.catch_warnings():
+        _say_warnings_plainly()
+        try:
+            code = _run()
+        except KeyboardInterrupt:  # before or after the command itself, while modules are imported
+            code = _interrupted()
     raise SystemExit(code)
+
+
+def _say_warnings_plainly() -> None:
+    """Print a warning of this package as a sentence, without the line of code that it came from."""
+    others = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **named: Any) -> None:
+        if category.__module__.partition(".")[0] == "pkmodel":
+            sys.stderr.write(f"note: {message}\n")
+        else:
+            others(message, category, *place, **named)
+
+    warnings.showwarning = show
 
 
 def _interrupted(left: str = "interrupted; nothing was written") -> int:
@@ -76,7 +95,7 @@ def _run() -> int:
     """Run the command; the answer is the exit code."""
     import typer
 
-    from pkmodel import console
+    from pkmodel import console, whole
     from pkmodel.cli.running import Stopped
     from pkmodel.errors import InputError, PkmodelError
 
@@ -104,7 +123,12 @@ def _run() -> int:
     except MemoryError:
         console.note("error: not enough memory for this run; try fewer patients or a coarser grid")
         code = 3
-    except BrokenPipeError:
-        # The reader of our output has gone (`pkmodel models | head`); there is no one left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:  # of a file that nothing else looked after: a temporary one, one of the package
+        console.note(f"error: {error.filename or 'a file'}: {whole.reason(error)}")
+        code = 3
+    try:
+        sys.stdout.flush()
+    except PkmodelError as error:
+        console.note(f"error: {error}")
+        code = code or error.exit_code
     return int(code)

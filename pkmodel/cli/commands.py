@@ -14,7 +14,6 @@ from pkmodel import console
 from pkmodel.cli import effects, large, library, page, running, several
 from pkmodel.cli.compare import compare
 from pkmodel.cli.design import design
-from pkmodel.cli.files import whole
 from pkmodel.cli.lessons import lessons
 from pkmodel.cli.options import (
     Age,
@@ -31,11 +30,13 @@ from pkmodel.cli.options import (
 )
 from pkmodel.cli.report import make_report
 from pkmodel.cli.schema import schema
+from pkmodel.cli.selftest import selftest
 from pkmodel.cli.sensitivity import sensitivity
 from pkmodel.cli.suggest import suggest
 from pkmodel.cli.verify import verify
 from pkmodel.disclaimer import NOT_FOR_CARE
 from pkmodel.errors import InputError, Problem
+from pkmodel.whole import whole
 
 if TYPE_CHECKING:
     from pkmodel.ledger import Ledger
@@ -61,6 +62,7 @@ app.command()(design)
 app.command()(sensitivity)
 app.command()(suggest)
 app.command()(schema)
+app.command()(selftest)
 app.command()(large.merge)
 app.command()(large.replay)
 app.command()(page.app)
@@ -174,13 +176,12 @@ def simulate(
     from pkmodel.engine import Numerics
     from pkmodel.specs.library import load_model, load_protocol
 
-    file = running.out_path(output)
-    if file is not None and file.suffix not in (".csv", ".parquet", ".png"):
-        raise InputError(Problem(str(file), "a file name that ends in .csv, .parquet or .png", "--out"))
+    file = running.out_file(output, (".csv", ".parquet", ".png"))
+    ledger_file = running.out_file(ledger, (".csv", ".parquet"), "--ledger")
     patient = patient_of(weight, age, height, sex, ancestry, cyp2b6_activity, hepatic_impairment, severity)
     spec = load_protocol(protocol)
     if ledger is not None:
-        _check_ledger(ledger, spec, model)
+        _check_ledger(spec, model)
     results = [
         simulation.simulate(
             spec,
@@ -201,8 +202,8 @@ def simulate(
     (result,) = results
     if file is not None:
         _save(result, file)
-    if ledger is not None and result.ledger is not None:
-        _save_ledger(result.ledger, Path(ledger))
+    if ledger_file is not None and result.ledger is not None:
+        _save_ledger(result.ledger, ledger_file)
     if as_json:
         head = {"disclaimer": NOT_FOR_CARE, **several.head_of(result), "warnings": result.warnings}
         decided = {} if result.ledger is None else {"decided": result.ledger.decided(0)}
@@ -218,9 +219,7 @@ def simulate(
         console.note(f"{file}: {result.time.size:,} times, outputs: {count}. {NOT_FOR_CARE}")
 
 
-def _check_ledger(text: str, protocol: ProtocolSpec, models: list[str]) -> None:
-    if Path(text).suffix not in (".csv", ".parquet"):
-        raise InputError(Problem(text or "an empty path", "a file name that ends in .csv or .parquet", "--ledger"))
+def _check_ledger(protocol: ProtocolSpec, models: list[str]) -> None:
     if not protocol.decides:
         raise InputError(
             Problem("--ledger", "a protocol with clinic or adherence: this one decides nothing", "--ledger")
@@ -230,7 +229,7 @@ def _check_ledger(text: str, protocol: ProtocolSpec, models: list[str]) -> None:
 
 
 def _save_ledger(ledger: Ledger, file: Path) -> None:
-    with whole(file, "--ledger") as part:
+    with whole(file) as part:
         table = ledger.to_pandas()
         if file.suffix == ".csv":
             table.to_csv(part, index=False, lineterminator="\n")
@@ -241,7 +240,7 @@ def _save_ledger(ledger: Ledger, file: Path) -> None:
 
 def _save(result: Result, file: Path) -> None:
     """Write a result whole or not at all."""
-    with whole(file, "--out") as part:
+    with whole(file) as part:
         if file.suffix == ".png":
             from pkmodel import figures
 

@@ -48,8 +48,9 @@ def is_begun(text: str) -> bool:
 def go_on(folder: Path, *, jobs: int | None, scheduler: str | None, as_json: bool) -> None:
     """Go on with an unfinished run from its own directory: what it was asked for stands there."""
     from pkmodel import report, run_folder
+    from pkmodel.workplace import PARTS
 
-    job, shard = run_folder.job_of(folder / run_folder.PARTS)
+    job, shard = run_folder.job_of(folder / PARTS)
     asked = Asked(jobs, job.strict, job.all_metrics, job.numerics, True, scheduler)
     if shard != run_folder.WHOLE:
         run_shard(job.scenario, folder, str(shard), asked, as_json=as_json, block=job.block)

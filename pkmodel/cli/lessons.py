@@ -8,10 +8,9 @@ import typer
 
 from pkmodel import console
 from pkmodel.cli import running
-from pkmodel.cli.files import whole
 from pkmodel.cli.options import JsonFlag
 from pkmodel.disclaimer import NOT_FOR_CARE
-from pkmodel.errors import InputError, Problem
+from pkmodel.whole import whole
 
 HELP = "List the guided lessons; `lessons show ID -o worksheet.html` writes one to print, with --answers at its end."
 lessons = typer.Typer(invoke_without_command=True, rich_markup_mode=None, help=HELP)
@@ -53,13 +52,11 @@ def show_lesson(
     from pkmodel.lessons import lesson as find
     from pkmodel.lessons import worksheet
 
-    file = running.out_path(output)
-    if file is not None and file.suffix not in (".html", ".htm"):
-        raise InputError(Problem(str(file), "a file name that ends in .html", "--out"))
+    file = running.out_file(output, (".html", ".htm"))
     lesson = find(name)
     if file is not None:
         text = worksheet(lesson, with_answers=answers)
-        with whole(file, "--out") as part:
+        with whole(file) as part:
             part.write_text(text, encoding="utf-8")
         console.note(f"{file}: {lesson.title}{', with answers' if answers else ''}. {NOT_FOR_CARE}")
         return

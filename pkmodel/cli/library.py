@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 from itertools import groupby
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pkmodel import console
-from pkmodel.cli.files import whole
+from pkmodel.cli import running
 from pkmodel.cli.options import (
     Age,
     Ancestry,
@@ -25,7 +24,8 @@ from pkmodel.cli.options import (
     patient_of,
 )
 from pkmodel.disclaimer import NOT_FOR_CARE
-from pkmodel.errors import InputError, Problem, shown
+from pkmodel.errors import InputError, Problem
+from pkmodel.whole import whole
 
 if TYPE_CHECKING:
     from pkmodel.population import Patient
@@ -245,17 +245,16 @@ def export_protocol(
     from pkmodel.records.exchange import export
     from pkmodel.specs.library import load_model, load_protocol
 
+    file = running.out_file(output)
     patient = patient_of(weight, age, height, sex, ancestry)
     chosen = load_model(model) if model is not None else None
     text = export(load_protocol(name), patient, to, model=chosen, drug=drug.value)
-    if output is None:
+    if file is None:
         sys.stdout.write(text)
         return
-    if not output.strip():
-        raise InputError(Problem("an empty path", "a path", "--out"))
-    with whole(Path(output), "--out") as part:
+    with whole(file) as part:
         part.write_text(text, encoding="utf-8")
-    console.note(f"{output}: the doses of {name} for {to}. {NOT_FOR_CARE}")
+    console.note(f"{file}: the doses of {name} for {to}. {NOT_FOR_CARE}")
 
 
 def _write_records(text: str, spec: ProtocolSpec, model: str | None, patient: Patient, drug: Drug) -> str:
@@ -263,14 +262,14 @@ def _write_records(text: str, spec: ProtocolSpec, model: str | None, patient: Pa
     from pkmodel.records import records_of
     from pkmodel.specs.library import load_model
 
-    if not text.strip() or Path(text).suffix != ".csv":
-        raise InputError(Problem(shown(text), "a file name that ends in .csv", "--records"))
+    file = running.out_file(text, (".csv",), "--records")
+    assert file is not None
     if model is None:
         expected = "--model, whose routes say what reaches which compartment"
         raise InputError(Problem("--records without --model", expected, "--model"))
-    chosen, file = load_model(model), Path(text)
+    chosen = load_model(model)
     table = records_of(spec, chosen, patient, drug=drug.value)
-    with whole(file, "--records") as part:
+    with whole(file) as part:
         table.to_csv(part, index=False, lineterminator="\n")
     return f"{file}: {len(table)} doses into {', '.join(table['cmt'].unique())} of {chosen.id}"
 

@@ -8,9 +8,8 @@ import typer
 
 from pkmodel import console
 from pkmodel.cli import running
-from pkmodel.cli.files import whole
 from pkmodel.disclaimer import NOT_FOR_CARE
-from pkmodel.errors import InputError, Problem
+from pkmodel.whole import check, whole
 
 
 def make_report(
@@ -23,13 +22,13 @@ def make_report(
     """Make the report of a finished run from its directory alone: one file to read, print and hand on."""
     from pkmodel import pages
 
-    path, file = running.out_path(folder), running.out_path(output)
+    path, file = running.out_path(folder), running.out_file(output, (".pdf" if pdf else ".html",))
     assert path is not None
-    suffix = ".pdf" if pdf else ".html"
-    if file is not None and file.suffix != suffix:
-        raise InputError(Problem(str(file), f"a file name that ends in {suffix}", "--out"))
+    if file is None:
+        file = path / (pages.FILE_PDF if pdf else pages.FILE)
+        if path.is_dir():
+            check(file, "DIR")
     made = pages.pdf_of(path) if pdf else pages.html_of(path).encode()
-    file = file or path / (pages.FILE_PDF if pdf else pages.FILE)
-    with whole(file, "--out") as part:
+    with whole(file) as part:
         part.write_bytes(made)
     console.note(f"{file}: {len(made) / 1000:,.0f} kB. {NOT_FOR_CARE}")

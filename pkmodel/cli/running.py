@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pkmodel import console
-from pkmodel.errors import InputError, Interrupted, Problem
+from pkmodel import console, whole
+from pkmodel.errors import InputError, Interrupted, Problem, shown
 
 
 def out_path(text: str | None) -> Path | None:
@@ -15,6 +16,23 @@ def out_path(text: str | None) -> Path | None:
     if text is not None and not text.strip():
         raise InputError(Problem("an empty path", "a path", "--out"))
     return Path(text) if text is not None else None
+
+
+def out_file(text: str | None, kinds: Sequence[str] = (), option: str = "--out") -> Path | None:
+    """The file that an option names, of one of these kinds (``.csv``), once it is seen that it can be written.
+
+    Raises InputError where it cannot be, and RunError where the disk is full.
+    """
+    if text is None:
+        return None
+    file = Path(text)
+    if not text.strip() or (kinds and file.suffix not in kinds):
+        *others, last = kinds or ("",)
+        listed = f"{', '.join(others)} or {last}" if others else last
+        expected = f"a file name that ends in {listed}" if kinds else "a path"
+        raise InputError(Problem((text.strip() and shown(text)) or "an empty path", expected, option))
+    whole.check(file, option)
+    return file
 
 
 def cores() -> int:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pkmodel import console
-from pkmodel.cli.files import whole
 from pkmodel.disclaimer import NOT_FOR_CARE
 from pkmodel.errors import InputError, Problem
+from pkmodel.whole import whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +62,7 @@ def report(results: Sequence[Result], file: Path | None, *, as_json: bool) -> No
         raise InputError(Problem(f"{again} a second time", "each model once", "--model"))
     said = warnings_of(results)
     if file is not None:
-        with whole(file, "--out") as part:
+        with whole(file) as part:
             if file.suffix == ".png":
                 from pkmodel import model_figures
 

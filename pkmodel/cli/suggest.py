@@ -11,7 +11,6 @@ import typer
 
 from pkmodel import console
 from pkmodel.cli import running
-from pkmodel.cli.files import whole
 from pkmodel.cli.options import (
     Age,
     Ancestry,
@@ -24,7 +23,7 @@ from pkmodel.cli.options import (
     patient_of,
 )
 from pkmodel.disclaimer import NOT_FOR_CARE
-from pkmodel.errors import InputError, Problem
+from pkmodel.whole import whole
 
 if TYPE_CHECKING:
     from pkmodel.suggest import Suggestion
@@ -77,9 +76,7 @@ def suggest(
     """Suggest the dose or infusion that reaches a target level and holds it, in one patient with typical parameters."""
     from pkmodel import suggest as suggestions
 
-    file = running.out_path(out)
-    if file is not None and file.suffix not in _KINDS:
-        raise InputError(Problem(str(file), f"a file name that ends in one of {', '.join(_KINDS)}", "--out"))
+    file = running.out_file(out, _KINDS)
     patient = patient_of(weight, age, height, sex, ancestry, cyp2b6_activity, hepatic_impairment)
     stated = {
         "concentration": concentration,
@@ -105,7 +102,7 @@ def suggest(
         tolerance=tolerance,
     )
     if file is not None:
-        with whole(file, "--out") as part:
+        with whole(file) as part:
             if file.suffix == ".csv":
                 found.to_pandas().to_csv(part, index=False, lineterminator="\n")
             elif file.suffix == ".json":

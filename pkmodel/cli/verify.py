@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pkmodel import console
-from pkmodel.cli.files import whole
+from pkmodel.cli import running
 from pkmodel.cli.options import JsonFlag
 from pkmodel.disclaimer import NOT_FOR_CARE
-from pkmodel.errors import InputError, Problem, shown
+from pkmodel.whole import whole
 
 
 def verify(
@@ -30,12 +29,10 @@ def verify(
     from pkmodel import verify_page
     from pkmodel.specs.library import load_model
 
-    file = None if page is None else Path(page)
-    if file is not None and file.suffix != ".md":
-        raise InputError(Problem(shown(page), "a file name that ends in .md", "--page"))
+    file = running.out_file(page, (".md",), "--page")
     found = held.verify([load_model(name) for name in models] if models else None)
     if file is not None:
-        with whole(file, "--page") as part:
+        with whole(file) as part:
             part.write_text(verify_page.page(found), encoding="utf-8")
     if as_json:
         console.print_json([row.as_json() for row in found.rows])

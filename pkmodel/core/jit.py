@@ -15,6 +15,8 @@ from typing import Any
 import numba
 from numba.core import event
 
+from pkmodel.core import kept
+
 # No fast-math: the order of additions is part of the promise that the same seed gives the same bits.
 _KERNEL: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 _PIECE: dict[str, Any] = {**_KERNEL, "no_cpython_wrapper": True}
@@ -48,14 +50,10 @@ event.register("numba:compile", _NoCollection())
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile for one thread, without the interpreter lock, and keep the machine code on disk.
-
-    Where no cache directory can be written the kernel still works; it is then compiled in every process.
-    """
-    try:
-        return numba.njit(cache=True, **_KERNEL)(function)
-    except RuntimeError:  # numba: "cannot cache function: no locator available"
-        return numba.njit(**_KERNEL)(function)
+    """Compile for one thread, without the interpreter lock, and keep the machine code on disk (:mod:`kept`)."""
+    compiled = numba.njit(**_KERNEL)(function)
+    compiled._cache = kept.cache_of(function)
+    return compiled
 
 
 def merged(function: Callable[..., Any]) -> Callable[..., Any]:

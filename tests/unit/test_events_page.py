@@ -27,7 +27,7 @@ def test_the_example_prints_what_the_page_shows(capsys: pytest.CaptureFixture[st
 
 def test_every_case_that_is_named_exists() -> None:
     """Cases of own_exact with one or two compartments, tests by their function, and files."""
-    cases = set(pd.read_csv(ROOT / "tests" / "reference" / "own_exact" / "cases.csv")["case_id"])
+    cases = set(pd.read_csv(ROOT / "pkmodel" / "own_exact" / "cases.csv")["case_id"])
     sources = "".join(file.read_text(encoding="utf-8") for file in sorted((ROOT / "tests").rglob("test_*.py")))
     pinned = re.findall(r"\*Pinned by:\*(.*?)(?:\n\n|No published)", PAGE, re.DOTALL)
     assert len(pinned) == 16

@@ -42,9 +42,9 @@ def _wait_for_rows(process: subprocess.Popen[str], folder: Path) -> None:
     pytest.fail("the run did not start within 30 s")
 
 
-def _interrupt(process: subprocess.Popen[str]) -> tuple[int, str, float]:
+def _interrupt(process: subprocess.Popen[str], sent: signal.Signals = signal.SIGINT) -> tuple[int, str, float]:
     begin = time.perf_counter()
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     try:
         _, message = process.communicate(timeout=60)
     except subprocess.TimeoutExpired:
@@ -54,12 +54,12 @@ def _interrupt(process: subprocess.Popen[str]) -> tuple[int, str, float]:
     return process.returncode, message, time.perf_counter() - begin
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_new_directory_is_gone(tmp_path: Path, tree: dict[str, Any], jobs: int) -> None:
+@pytest.mark.parametrize(("jobs", "sent"), [(1, signal.SIGTERM), (2, signal.SIGINT)])
+def test_new_directory_is_gone(tmp_path: Path, tree: dict[str, Any], jobs: int, sent: signal.Signals) -> None:
     """Neither ``new`` nor ``new/out``, which the run had made, unless a block was done; within 10 s."""
     process = _start(tmp_path, tree, jobs)
     _wait_for_rows(process, tmp_path)
-    code, message, seconds = _interrupt(process)
+    code, message, seconds = _interrupt(process, sent)
     assert code == 130
     assert "Traceback" not in message
     left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob("new/out/*"))

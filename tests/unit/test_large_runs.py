@@ -9,8 +9,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import pkmodel as pk
-from pkmodel import blocks, cluster, joined, kept_inputs, merging, report, run_folder, study
+from pkmodel import blocks, cluster, joined, kept_inputs, lock, merging, report, run_files, run_folder, study
 from pkmodel.specs.library import Scenario
 
 Command = Callable[..., Any]
@@ -218,23 +220,39 @@ def test_command_line_shards(command: Command, tmp_path: Path) -> None:
 
 
 #: Runs in a process of its own that makes a child for every attempt, so that nothing is loaded or compiled again. A
-#: child is killed after a time, or kills itself before the disk is waited for the so manieth time.
+#: child is killed after a time, or kills itself before the so manieth step on the disk: while blocks come, at the end,
+#: and while files take their places. After each it is looked whether a file that is there is whole.
 KILLED = """
 import json, os, signal, sys, time
 from pathlib import Path
-from pkmodel import blocks, report
+import pyarrow.parquet as pq
+from pkmodel import blocks, report, workplace
 from pkmodel.specs.library import load_scenario
 
 out, points = Path(sys.argv[1]), json.loads(sys.argv[3])
 scenario = load_scenario(json.loads(sys.argv[2]))
-real, count = blocks.sync, 0
+count = 0
 
-def dying(path):
-    global count
-    if count == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    count -= 1
-    real(path)
+def dying(real):
+    def act(*words, **named):
+        global count
+        if count == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        count -= 1
+        return real(*words, **named)
+    return act
+
+def look():
+    files = [path for path in (out / "killed").glob("*") if path.is_file() and not path.name.startswith(".")]
+    for file in files:
+        if file.suffix == ".parquet":
+            pq.read_metadata(file)
+        elif file.suffix == ".json":
+            json.loads(file.read_text())
+    if any(file.name == "manifest.json" for file in files):
+        whole = {path.name for path in (out / "warm").glob("*")}
+        assert {file.name for file in files} == whole, files
+    return len(files)
 
 def run(name):
     report.run(scenario, out / name, block=64, chunk=32, resume=True, pictures=False)
@@ -244,7 +262,9 @@ for kind, point in points:
     child = os.fork()
     if child == 0:
         if kind == "step":
-            blocks.sync, count = dying, point
+            count = point
+            for place, name in ((blocks, "sync"), (workplace, "sync"), (os, "replace"), (os, "unlink")):
+                setattr(place, name, dying(getattr(place, name)))
         run("killed")
         os._exit(0)
     if kind == "time":
@@ -253,28 +273,54 @@ for kind, point in points:
     _, status = os.waitpid(child, 0)
     parts = out / "killed" / "parts"
     done = len(list(parts.glob("[0-9]*"))) if parts.is_dir() else -1
-    print(kind, os.WIFSIGNALED(status), done, flush=True)
+    print(kind, os.WIFSIGNALED(status), done, look(), flush=True)
 run("killed")
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_killed_twenty_times_and_resumed(small: Scenario, whole: Path, tmp_path: Path) -> None:
-    """SIGKILL at 20 points drawn with a fixed seed, resumed each time: in the end the bytes of the run in one go."""
+def test_killed_many_times_and_resumed(small: Scenario, whole: Path, tmp_path: Path) -> None:
+    """SIGKILL at 24 points drawn with a fixed seed, resumed each time: in the end the bytes of the run in one go."""
     draw = random.Random(20261126)
-    points = [("step", draw.randrange(9)) if turn % 2 else ("time", draw.uniform(0.0, 0.15)) for turn in range(20)]
+    points = []
+    for turn in range(24):
+        step = ("step", draw.randrange((9, 70)[turn % 4 == 1]))
+        points.append(step if turn % 2 else ("time", draw.uniform(0.0, 0.15)))
     tree = small.inputs["scenario"].document.tree | {"n": N}
     words = [sys.executable, "-c", KILLED, str(tmp_path), json.dumps(tree), json.dumps(points)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines()]
-    assert len(lines) == 20
-    assert [kind for kind, killed, _ in lines if killed == "True"].count("step") >= 5, done.stdout
-    assert len({left for _, _, left in lines}) > 2, "not at one point only"
+    assert len(lines) == 24
+    assert [kind for kind, killed, *_ in lines if killed == "True"].count("step") >= 5, done.stdout
+    assert len({left for _, _, left, _ in lines}) > 2, "not at one point only"
     for name in FILES:
         assert (tmp_path / "killed" / name).read_bytes() == (whole / name).read_bytes(), name
     left, expected = ({path.name for path in (tmp_path / name).iterdir()} for name in ("killed", "warm"))
     assert left == expected
+
+
+def test_nothing_depends_on_the_clock(
+    small: Scenario, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that goes back two years with every look at it: only the manifest says another time."""
+
+    class Clock(datetime):
+        at = datetime(2001, 9, 9, tzinfo=UTC)
+
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            Clock.at -= timedelta(days=2)
+            return Clock.at
+
+    monkeypatch.setattr(time, "time", lambda: Clock.now().timestamp())
+    monkeypatch.setattr(run_files, "datetime", Clock)
+    monkeypatch.setattr(lock, "datetime", Clock)
+    _run(small, tmp_path, chunk=64, progress=lambda *_: None)
+    _same(tmp_path, whole)
+    manifests = [json.loads((folder / "manifest.json").read_text()) for folder in (tmp_path, whole)]
+    assert manifests[0].pop("created") < "2002" and manifests[1].pop("created") > "2020"
+    assert manifests[0] == manifests[1]
 
 
 def test_two_runs_do_not_share_a_directory(small: Scenario, tmp_path: Path) -> None:
@@ -404,6 +450,26 @@ def test_cluster_loses_nothing_with_a_worker(small: Scenario, whole: Path, tmp_p
     _run(small, tmp_path, scheduler=workers.scheduler_address, progress=kill)
     assert killed
     _same(tmp_path, whole)
+
+
+@pytest.mark.filterwarnings("ignore")  # of Dask itself
+def test_cluster_whose_last_worker_is_lost(small: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends and says so, when nobody has come for a while; what had arrived is kept."""
+    import distributed
+
+    monkeypatch.setattr(cluster, "LOOK", 0.1)
+    monkeypatch.setattr(cluster, "PATIENCE", 2.0)
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None, silence_logs=50
+    ) as alone:
+
+        def leave(done: int, _: int) -> None:
+            if done:
+                alone.scale(0)
+
+        with pytest.raises(pk.errors.RunError, match=r"has had no worker for 2 s, or its scheduler is gone.*--resume"):
+            _run(small, tmp_path, scheduler=alone.scheduler_address, progress=leave)
+    assert 1 <= len(blocks.finished(tmp_path / "parts")) < 5
 
 
 def test_cluster_that_does_not_answer(small: Scenario, tmp_path: Path) -> None:

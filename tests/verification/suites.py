@@ -1,6 +1,6 @@
 """The suites of numeric cases: where they are, how a case is run through the public functions, how errors are measured.
 
-``own_exact`` was made for this project and lies in tests/reference. The others are tables of other programs, which are
+``own_exact`` was made for this project and lies in the package. The others are tables of other programs, which are
 read from beside the checkout where they are there, and are not part of it.
 """
 
@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-import pkmodel as pk
 from pkmodel.hybrid import hybrid_constants
+from pkmodel.own_exact.tables import FOLDER, Outcome, case_of, compared
 from pkmodel.sampled import sampled_auc, sampled_time_above
 
 Floats = NDArray[np.float64]
@@ -24,19 +23,6 @@ Floats = NDArray[np.float64]
 TESTS = Path(__file__).resolve().parents[1]
 BESIDE = TESTS.parents[1] / "shared" / "reference" / "cases"
 ABSENT = "the folder shared/reference/cases is not beside the checkout"
-
-#: A level this far below the largest one of its case is held against that instead of against itself.
-FLOOR = 1e-9
-MODELS = {1: "one_compartment", 2: "two_compartment", 3: "three_compartment"}
-PARAMETERS = ("CL", "V1", "Q2", "V2", "Q3", "V3", "KA", "KA2")
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a case went: numbers compared, and the largest error in the norm of its suite."""
-
-    rows: int
-    error: float
 
 
 @dataclass(frozen=True)
@@ -64,45 +50,13 @@ class Suite:
 FILES = ("cases.csv", "metrics.csv", "hybrid.csv")
 
 
-def errors(found: Floats, expected: Floats) -> Floats:
-    """``|err| / max(|ref|, 1e-9 * the largest |value|)``, whatever the shape; where all are 0 the error itself."""
-    largest = np.abs(expected).max(initial=0.0)
-    scale = np.maximum(np.abs(expected), FLOOR * largest)
-    return np.abs(found - expected) / np.where(scale > 0.0, scale, 1.0)
-
-
-@cache
-def _tables(folder: Path) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
-    """The cases of a suite by name, and the records of each."""
-    cases = pd.read_csv(folder / "cases.csv").set_index("case_id")
-    records = pd.read_csv(folder / "records.csv")
-    return cases, {str(name): table.sort_values("row") for name, table in records.groupby("case_id")}
-
-
-def case_of(folder: Path, name: str) -> tuple[pd.Series, pd.DataFrame]:
-    """A case: its parameters and the rest of its line, and its records."""
-    cases, records = _tables(folder)
-    return cases.loc[name], records[name]
-
-
-def simulated(case: pd.Series, records: pd.DataFrame) -> pd.DataFrame:
-    """The records of a case through ``simulate_records``, as a user would."""
-    depot = bool(case.get("depot", 1))
-    given = {
-        name: float(case[name])
-        for name in PARAMETERS
-        if name in case and pd.notna(case[name]) and (depot or name not in ("KA", "KA2"))
-    }
-    return pk.simulate_records(records, model=MODELS[int(case["n_cmt"])], parameters=given)
-
-
 def late(records: pd.DataFrame) -> pd.Series:
     """Which rows have a steady state with a lag above the interval, which is refused."""
     return (records["ss"] > 0) & (records["ii"] > 0) & (records["lag"] > records["ii"])
 
 
 def run_records(suite: str, name: str) -> Outcome:
-    """The errors of a table of records: of its concentrations, and of its amounts, each against their own largest.
+    """The errors of a table of records (:func:`compared`).
 
     Where a steady state has a lag above ii the same course is written as one may: the lag less whole intervals, and as
     many more additional doses.
@@ -111,23 +65,7 @@ def run_records(suite: str, name: str) -> Outcome:
     if late(records).any():
         whole = np.where(late(records), records["lag"] // records["ii"].clip(lower=1), 0)
         records = records.assign(addl=records["addl"] + whole, lag=records["lag"] - whole * records["ii"])
-    found = simulated(case, records)
-    use = found["use"].to_numpy() == 1 if "use" in found else np.ones(len(found), dtype=bool)
-    scale = case.get("conc_scale", 1.0)
-    pairs = [(f"exp_{name[7:]}", found[name].to_numpy()) for name in found if name.startswith("amount_")]
-    expected = {name: found[name].to_numpy(dtype=float) for name, _ in pairs if name in found}
-    amounts = [(found_amounts, expected[name]) for name, found_amounts in pairs if name in expected]
-    groups = [[(found["value"].to_numpy() * scale, found["exp_conc"].to_numpy(dtype=float))], amounts]
-    rows, worst = np.zeros(len(found), dtype=bool), 0.0
-    for group in groups:
-        there = [use & np.isfinite(reference) for _, reference in group]
-        if any(flags.any() for flags in there):
-            values = np.concatenate([value[flags] for (value, _), flags in zip(group, there, strict=True)])
-            references = np.concatenate([ref[flags] for (_, ref), flags in zip(group, there, strict=True)])
-            worst = max(worst, float(errors(values, references).max()))
-            for flags in there:
-                rows |= flags
-    return Outcome(int(rows.sum()), worst)
+    return compared(case, records)
 
 
 def run_sampled(suite: str, name: str) -> Outcome:
@@ -158,7 +96,7 @@ def run_hybrid(suite: str, name: str) -> Outcome:
 
 
 FOLDERS = {
-    "own_exact": TESTS / "reference" / "own_exact",
+    "own_exact": FOLDER,
     **{
         name: BESIDE / name
         for name in (

@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import timeline
-from suites import errors
 from timeline import Step, infusion, ordered, rows
 
 import pkmodel as pk
 from pkmodel import engine
 from pkmodel.core.kinds import RATE_OFF, RATE_ON
 from pkmodel.engine import System
+from pkmodel.own_exact.tables import errors
 from pkmodel.schedule import EventList
 
 #: The tolerance of own_exact, in its norm.

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
-from suites import ABSENT, FOLDERS, SUITES, Outcome, Suite, case_of, late, simulated
+from suites import ABSENT, FOLDERS, SUITES, Outcome, Suite, late
 
 import pkmodel as pk
+from pkmodel.own_exact.tables import case_of, simulated
 
 Tally = Callable[[str, str, Outcome], None]
 

@@ -1,24 +1,21 @@
-"""The cases of tests/reference/own_exact as the arrays that the kernels take, for figures inside of steps.
-
-The numbers were calculated with 40 digits for this project; README.md of the reference folder says how. A case
-is a table of records in processing order, each with the amounts expected *after* it.
-"""
+"""Figures inside of steps (peaks, areas, times above, crossings) straight from the kernel, against exact ones."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from pkmodel.core import crossing
-from pkmodel.schedule import EventList, Events
+from pkmodel.core.kinds import Events
+from pkmodel.own_exact.tables import FOLDER, tables
+from pkmodel.schedule import EventList
 
 Floats = NDArray[np.float64]
 
-FOLDER = Path(__file__).resolve().parent.parent / "reference" / "own_exact"
 #: Every case has both depots, whether a dose goes there or not; the disposition compartments follow.
 COMPARTMENTS = ("depot", "depot2", "central", "per1", "per2")
 DOSE, MODELLED_DURATION = 1, -2
@@ -68,8 +65,10 @@ class Case:
 
     def events(self) -> Events:
         """The doses and what they entail later, taken apart here and not by the package."""
-        assert not self.records["ss"].any() and self.records["evid"].isin([0, DOSE]).all()
+        if self.records["ss"].any() or not self.records["evid"].isin([0, DOSE]).all():
+            raise ValueError(f"{self.name}: a steady state or a reset, which is not taken apart here")
         found = EventList(1)
+        row: Any
         for row in self.records[self.records["evid"] == DOSE].itertuples():
             amount, compartment = row.f * row.amt, self.compartments.index(row.cmt)
             for number in range(row.addl + 1):
@@ -124,20 +123,37 @@ def scan(case: Case, start: float, end: float, thresholds: Floats) -> Scanned:
 
 def load() -> dict[str, Case]:
     """Every case by name, in the order of the file."""
-    cases = pd.read_csv(FOLDER / "cases.csv")
-    records = pd.read_csv(FOLDER / "records.csv")
+    cases, records = tables(FOLDER)
     numbers = ["n_cmt", "CL", "V1", "Q2", "V2", "Q3", "V3", "KA", "KA2"]
-    tables = dict(list(records.groupby("case_id")))
     return {
-        row["case_id"]: Case(
-            name=str(row["case_id"]),
-            parameters={name: float(row[name]) for name in numbers},
-            records=tables[row["case_id"]].sort_values("row").reset_index(drop=True),
+        str(name): Case(
+            name=str(name),
+            parameters={number: float(row[number]) for number in numbers},
+            records=records[str(name)].reset_index(drop=True),
         )
-        for _, row in cases.iterrows()
+        for name, row in cases.iterrows()
     }
 
 
 def metrics() -> pd.DataFrame:
     """The exact figures: a line per case and threshold."""
     return pd.read_csv(FOLDER / "metrics.csv", dtype={"continuous_crossings": str})
+
+
+def errors_of(row: Any, case: Case) -> dict[str, float]:
+    """The error of every figure of a line, each relative to the reference (time of peak: to the window of 24 h).
+
+    Raises ValueError where a level is crossed more or less often than it should be.
+    """
+    start, end = (float(edge) for edge in row["window"].split("-"))
+    found = scan(case, start, end, np.array([row["threshold"] * case.volume]))
+    crossings = np.array([float(word) for word in row["continuous_crossings"].split()])
+    if found.crossings[0].size != crossings.size:
+        raise ValueError(f"{case.name}: {found.crossings[0]} are not the crossings {crossings}")
+    return {
+        "auc": abs(found.area / case.volume / row["auc"] - 1.0),
+        "cmax": abs(found.peak / case.volume / row["cmax"] - 1.0),
+        "tmax": abs(found.time_of_peak - row["tmax"]) / 24.0,
+        "time_above": abs(found.time_above[0] / row["time_above"] - 1.0),
+        "crossings": float(np.abs(found.crossings[0] / crossings - 1.0).max()),
+    }
