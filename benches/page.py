@@ -73,7 +73,7 @@ def main() -> None:
     ]
     environment = {**os.environ, "PYTHONPATH": str(here)}
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+        command, stdout=subprocess.PIPE, stderr=None, text=True, env=environment
     ) as app:
         assert app.stdout is not None
         address = app.stdout.readline().strip()

@@ -279,7 +279,6 @@ def bands(state: State, shown: Curves, n: int) -> dict[str, Result]:
     return found
 
 
-@lru_cache(maxsize=6)  # up to 100 MB each
 def _of_population(
     course: CourseKey,
     model: str,
@@ -304,7 +303,8 @@ def _of_population(
 def crowd_key(state: State, shown: Curves) -> Any:
     """What the band depends on; the patient of the page is not in it."""
     courses = [
-        (curve.name, curve.model, key_of(state.arms[curve.arm], curve.arm), curve.drug) for curve in shown.main.values()
+        (curve.name, curve.model, course_key(state.arms[curve.arm], curve.arm), curve.drug)
+        for curve in shown.main.values()
     ]
     return tuple(courses), shown.effects, shown.until, state.crowd
 

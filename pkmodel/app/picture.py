@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from pkmodel.plots import Level
+    from pkmodel.plots.summary import Summary
     from pkmodel.simulation import Result
 
 #: Points to an inch of a screen as browsers count it; letters grow with a picture wider than this many pixels.
@@ -41,15 +41,30 @@ class Picture:
     coordmap: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Look:
+    """How large a picture is to be: px, and dots to a px of the screen."""
+
+    width: float
+    height: float
+    ratio: float = 1.0
+
+
 def scale_of(width: float) -> float:
     """How much larger than at a desk letters are drawn on a picture so many pixels wide."""
     return min(max(width / WIDE, 1.0), MOST_SCALE)
 
 
 def figure_of(
-    state: State, shown: Curves, people: Mapping[str, Result], width: float, height: float, *, foot: bool = False
+    state: State,
+    shown: Curves,
+    people: Mapping[str, Result | Summary],
+    width: float,
+    height: float,
+    *,
+    foot: bool = False,
 ) -> Figure:
-    """The figure for a place of so many pixels; ``people`` are the results of the virtual patients by curve."""
+    """The figure for a place of so many pixels; ``people`` are the virtual patients by curve, or their summaries."""
     from matplotlib.figure import Figure
 
     from pkmodel import plots
@@ -57,7 +72,7 @@ def figure_of(
     scale = scale_of(width)
     page = Figure(figsize=(width / DPI / scale, height / DPI / scale), dpi=DPI * scale)
     view, results = state.view, dict(shown.results)
-    drawn: dict[str, Result] = {name: people.get(name, result) for name, result in results.items()}
+    drawn: dict[str, Result | Summary] = {name: people.get(name, result) for name, result in results.items()}
     outputs = ["parent", *(["metabolite"] if view.metabolites and _has_metabolite(results) else [])]
     groups = effect_groups(shown)
     columns = max(2, min(4, int((width / DPI / scale - _LEFT) / _ENTRY)))
@@ -111,7 +126,7 @@ def figure_of(
     return page
 
 
-def _effect_label(names: Sequence[str], having: Mapping[str, Result]) -> str:
+def _effect_label(names: Sequence[str], having: Mapping[str, Result | Summary]) -> str:
     """The name of a panel of effects in lines that fit a low one."""
     from pkmodel.plots import unit_of
 
@@ -197,37 +212,6 @@ def _axes(page: Figure, effects: int, lines: int, *, foot: bool) -> tuple[Axes, 
     given = panel(doses)
     lower = [panel(each) for _ in range(effects)]
     return panel(room - effects * each), lower[::-1], given
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """What a picture depends on: curves and patients follow from the state, but for how many of these are there yet."""
-
-    state: State
-    n: int
-    width: float
-    height: float
-    ratio: float
-
-
-_KEPT: OrderedDict[_Asked, Picture] = OrderedDict()
-#: Pictures that are kept: a class opens the same page, and goes back and forth.
-_MOST_KEPT = 64
-
-
-def picture_of(
-    state: State, shown: Curves, people: Mapping[str, Result], width: float, height: float, ratio: float
-) -> Picture:
-    """The picture of a page for a screen; the same one is drawn once."""
-    n = max((result.network.size for result in people.values()), default=0)
-    asked = _Asked(state, n, width, height, ratio)
-    made = _KEPT.get(asked)
-    if made is None:
-        made = drawn(figure_of(state, shown, people, width, height), ratio)
-        _KEPT[asked] = made
-        if len(_KEPT) > _MOST_KEPT:
-            _KEPT.popitem(last=False)
-    return made
 
 
 def drawn(figure: Figure, ratio: float = 1.0) -> Picture:
