@@ -124,7 +124,7 @@ def page_of(state: State, look: Look | None, band: Band | None) -> Shown:
     Raises InputError where a course, the patient or a model does not do, RunError where a solver gives up.
     """
     from pkmodel.app import compute, tables, take_away
-    from pkmodel.app.picture import drawn, figure_of
+    from pkmodel.app.picture import figure_of, on_screen
     from pkmodel.app.readouts import peak_sentence, readouts
     from pkmodel.app.shown import Shown
     from pkmodel.app.steered import sites_of
@@ -137,7 +137,8 @@ def page_of(state: State, look: Look | None, band: Band | None) -> Shown:
     said = f" Band of a population, n = {band.n:,}." if band is not None and people else ""
     picture = None
     if look is not None:
-        picture = drawn(figure_of(state, curves, people, look.width, look.height), look.ratio)
+        figure = figure_of(state, curves, people, look.width, look.height, kept=True)
+        picture = on_screen(figure, look.ratio)
     return Shown(
         until=curves.until,
         headline=headline,
@@ -178,8 +179,9 @@ def _fits(state: State, curves: Curves) -> Fits:
     from pkmodel.app.shown import Fits
 
     curve, first = curves.main[state.editing], curves.main["a"]
-    mine = compute.suited(curve.spec)
-    others = {name: mode for name, mode in compute.suited(first.spec).items() if name != first.model}
+    mine = compute.suited_cached(compute.key_of(state.arm, state.editing))
+    others = dict(compute.suited_cached(compute.key_of(state.a, "a")))
+    others.pop(first.model, None)
     effects = dict.fromkeys(
         name
         for one in curves.main.values()
