@@ -72,9 +72,7 @@ def main() -> None:
         str(port),
     ]
     environment = {**os.environ, "PYTHONPATH": str(here)}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=None, text=True, env=environment
-    ) as app:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=None, text=True, env=environment) as app:
         assert app.stdout is not None
         address = app.stdout.readline().strip()
         try:

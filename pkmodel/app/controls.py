@@ -10,7 +10,6 @@ from shiny import reactive, render
 from pkmodel.app import tables
 from pkmodel.app.inputs import act, choice, ticks
 from pkmodel.app.page import Page
-from pkmodel.app.shown import Fits
 
 
 def wire(page: Page) -> None:
@@ -62,14 +61,10 @@ def wire(page: Page) -> None:
 
     @render.ui
     def nurse() -> Tag:
-        return tags.div(HTML(page.shown().nurse_html))
+        return tags.div(HTML(table()))
 
-    fits: reactive.Value[Fits] = reactive.value()
-
-    @reactive.effect
-    def _fits() -> None:
-        """Apart from the lists, which are made anew only where this differs."""
-        fits.set(page.shown().fits)
+    fits = page.part(lambda shown: shown.fits)
+    table = page.part(lambda shown: shown.nurse_html)
 
     @render.ui
     def models() -> TagList:

@@ -49,10 +49,13 @@ def wire(page: Page) -> None:
     def yaml_b_link() -> Tag | None:
         return ui.download_link("yaml_b", "Protocol B (YAML)", class_="button") if page.state().b is not None else None
 
+    commands = page.part(lambda shown: shown.commands)
+    files = page.part(lambda shown: shown.files)
+
     @render.ui
     def command() -> Tag:
-        return tags.pre("\n".join(page.shown().commands), id="command-text", tabindex="0")
+        return tags.pre("\n".join(commands()), id="command-text", tabindex="0")
 
     @render.ui
     def yaml_text() -> Tag:
-        return tags.div(*(tags.pre(text, tabindex="0") for text in page.shown().files.values()))
+        return tags.div(*(tags.pre(text, tabindex="0") for text in files().values()))

@@ -73,6 +73,20 @@ class Page:
         self._ended = False
         session.on_ended(self._end)
 
+    def part(self, pick: Callable[[Shown], T]) -> reactive.Value[T]:
+        """A part of what is shown; who reads it reacts only where it differs."""
+        found: reactive.Value[T] = reactive.value()
+
+        @reactive.effect(priority=1)  # before the outputs that read it beside the state
+        def _part() -> None:
+            now = pick(self.shown())
+            with reactive.isolate():
+                same = found.is_set() and found() == now
+            if not same:
+                found.set(now)
+
+        return found
+
     # One thing after the other
 
     def ask(self, do: Callable[[], Awaitable[None]]) -> None:

@@ -56,9 +56,11 @@ def wire(page: Page, input: Inputs, session: Session) -> None:
     def numbers() -> Any:
         return HTML(page.shown().numbers_html)
 
+    rests_on = page.part(lambda shown: shown.evidence_html)
+
     @render.ui
     def evidence() -> Any:
-        return HTML(page.shown().evidence_html)
+        return HTML(rests_on())
 
     @render.ui
     def messages() -> Tag:

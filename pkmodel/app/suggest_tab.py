@@ -10,7 +10,6 @@ from shiny import reactive, render
 
 from pkmodel.app import work
 from pkmodel.app.inputs import OURS, act
-from pkmodel.app.shown import Sites
 from pkmodel.app.state import Arm
 from pkmodel.errors import PkmodelError
 from pkmodel.suggest import Suggestion
@@ -29,12 +28,7 @@ def wire(page: Page) -> Callable[[str, Mapping[str, Any]], Awaitable[None]]:
     """Wire the tab; the answer is what the buttons of it do: ``(name, fields)``."""
     found: reactive.Value[Suggestion | None] = reactive.value(None)
     last: dict[str, Arm] = {}
-    fits: reactive.Value[Sites] = reactive.value()
-
-    @reactive.effect
-    def _fits() -> None:
-        """Apart from the form, which is made anew only where this differs: what was typed stays."""
-        fits.set(page.shown().sites)
+    fits = page.part(lambda shown: shown.sites)  # where these stay, the form does with what was typed
 
     @render.ui
     def suggest_form() -> Tag:

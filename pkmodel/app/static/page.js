@@ -181,7 +181,7 @@
       look();
     });
     // The picture of what was sent last is there, or what was wrong with it is said.
-    Shiny.addCustomMessageHandler("done", () => {
+    Shiny.addCustomMessageHandler("done", (_) => {
       inflight = false;
       send();
     });
