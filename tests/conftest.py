@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import psutil
 import pytest
 from hypothesis import Phase, settings
+from serving import Served, served
 
 # The explain phase traces every line; while numba compiles a kernel that takes minutes.
 _PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
@@ -20,3 +24,16 @@ def _kernels() -> None:
 
     pk.simulate("iv_single", "ketamine_clements1981", pk.Patient(weight="70 kg"), until="1 h")
     study.run(load_scenario("iv_versus_nasal").with_options(n=2))
+
+
+@pytest.fixture(scope="session")
+def page_served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The page, served once for all tests of it (group "page"); in the end its log is clean and nothing of it runs."""
+    with served(tmp_path_factory.mktemp("served")) as page:
+        yield page
+        family = page.family()
+        page.process.terminate()
+        _, alive = psutil.wait_procs(family, timeout=20)
+        assert not alive
+    log = page.said()
+    assert "Traceback" not in log and "mistake" not in log and len(log) < 2000, log

@@ -17,6 +17,7 @@ MOST_LETTERS, MOST_VALUES, MOST_FIELDS, MOST_LINK = 2_000, 50, 200, 20_000
 #: Names of what Shiny's script tells of the browser, and how many of them one page may use.
 _ABOUT = re.compile(r"\.clientdata_[A-Za-z0-9_]{1,60}")
 MOST_NAMES = 400
+_LINK = re.compile(r"[?&]s=([^&]*)")
 
 
 class Illegal(ValueError):
@@ -74,7 +75,8 @@ def _scalar(value: Any, most: int = MOST_LETTERS) -> bool:
 def _about(name: str, value: Any) -> Any:
     if name == ".clientdata_url_search":
         # Shiny looks for a state of its own in it; the page's is ``s`` alone, and too long a one is refused as such.
-        return f"?s={value.partition('s=')[2][:MOST_LINK]}" if isinstance(value, str) and "s=" in value else ""
+        found = _LINK.search(value) if isinstance(value, str) else None
+        return f"?s={found[1][:MOST_LINK]}" if found else ""
     return value if _scalar(value) else None
 
 

@@ -75,11 +75,11 @@ class _Request:
 class _Worker:
     """A process of its own; ``ready`` is done when it is warm."""
 
-    def __init__(self) -> None:
+    def __init__(self, warm: Callable[[], None]) -> None:
         before = set(multiprocessing.active_children())
         # A fork would copy the server's open connections into the worker.
         self.pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"), initializer=work.begin)
-        self.ready: Future[work.Outcome] = self.pool.submit(work.outcome, work.warm_up)
+        self.ready: Future[work.Outcome] = self.pool.submit(work.outcome, warm)
         (self.process,) = set(multiprocessing.active_children()) - before
         self.busy = False
         self.slow = False
@@ -100,7 +100,8 @@ class Workers:
     The first is started by :meth:`start`, the others when the first request comes.
     """
 
-    def __init__(self, count: int | None = None):
+    def __init__(self, count: int | None = None, warm: Callable[[], None] = work.warm_up):
+        self._warm = warm
         self.count = count or min(max(os.cpu_count() or 1, FEWEST), MOST)
         self._workers: list[_Worker] = []
         self._waiting: dict[bool, deque[_Request]] = {False: deque(), True: deque()}
@@ -112,7 +113,7 @@ class Workers:
 
     def start(self) -> None:
         """Start the first worker and wait until it is warm. Raises RunError where it cannot begin."""
-        worker = _Worker()
+        worker = _Worker(self._warm)
         self._workers.append(worker)
         try:
             work.result(worker.ready.result())
@@ -127,6 +128,11 @@ class Workers:
     def pids(self) -> list[int]:
         """The processes, warm or not yet."""
         return [worker.process.pid for worker in self._workers if worker.process.pid is not None]
+
+    @property
+    def free(self) -> int:
+        """How many workers are warm and have nothing to do."""
+        return sum(worker.free for worker in self._workers)
 
     @property
     def waiting(self) -> int:
@@ -193,7 +199,7 @@ class Workers:
     def _fill(self) -> None:
         """Have as many workers as there should be."""
         while len(self._workers) < self.count and not self._closed:
-            worker = _Worker()
+            worker = _Worker(self._warm)
             self._workers.append(worker)
             worker.ready.add_done_callback(partial(self._tell, worker))
 
