@@ -17,6 +17,8 @@ from pkmodel.app.messages import Illegal, Reader
 MOST_WAITING, SLOWEST, HELLO = 16 << 20, 60.0, 30.0
 #: Bytes of the largest message that is read (the server's own limit); pages that are open at once.
 MOST_MESSAGE, MOST_PAGES = 256 << 10, 200
+#: What Shiny sends to every page whenever anything happens on any of them.
+_NOTHING = '{"values": {}, "inputMessages": [], "errors": {}}'
 #: Codes of closing (RFC 6455): not allowed, try again later.
 _NOT_ALLOWED, _LATER = 1008, 1013
 
@@ -60,7 +62,7 @@ class _Line:
 
     async def send(self, message: Any) -> None:
         """Let a message go out when the browser takes it."""
-        if self._gone.is_set():
+        if self._gone.is_set() or message.get("text") == _NOTHING:
             return
         self._bytes += len(message.get("text") or message.get("bytes") or b"")
         if self._bytes > MOST_WAITING:
@@ -124,7 +126,8 @@ class _Line:
             while self._waiting:
                 message = self._waiting[0]
                 try:
-                    await asyncio.wait_for(self._send(message), SLOWEST)
+                    async with asyncio.timeout(SLOWEST):
+                        await self._send(message)
                 except Exception:  # closed, or nobody reads at the other end
                     self._gone.set()
                     return

@@ -193,7 +193,6 @@ REFUSED = [
     {"effects": "x" * 1999},
     {"a.rows.0.count": 1_000_000},
     {"a.rows.0.at": "876000 h ago"},
-    {"a.rows.0.at": "1e300 h"},
     {"a.rows.0.over": "9" * 1999 + " h"},
     {"a.rows.0.dose": "-0"},
     {"a.rows.10000.dose": 1},
