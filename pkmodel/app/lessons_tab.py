@@ -50,8 +50,8 @@ class Place:
 
 def wire(page: Page, session: Session) -> Any:
     """Wire the tab; the answer is what the buttons of it do: ``(name, arg, fields)``."""
-    place: reactive.Value[Place | None] = reactive.value(None)
-    drawn: reactive.Value[tuple[Picture, str]] = reactive.value()
+    place: reactive.Value[Place | None] = reactive.value(None, name="place")
+    drawn: reactive.Value[tuple[Picture, str]] = reactive.value(name="drawn")
     now: list[Place | None] = [None]
     """The same, outside of Shiny's reactions."""
     _texts(place)

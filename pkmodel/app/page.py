@@ -57,10 +57,10 @@ class Page:
         self.new: dict[str, Any] = dict(_NEW)
         self.now: Shown | None = None
         """What is shown, outside of Shiny's reactions."""
-        self.state = reactive.value(State())
-        self.shown: reactive.Value[Shown] = reactive.value()
-        self.said: reactive.Value[tuple[str, ...]] = reactive.value(())
-        self.structure: reactive.Value[int] = reactive.value(0)
+        self.state = reactive.value(State(), name="state")
+        self.shown: reactive.Value[Shown] = reactive.value(name="shown")
+        self.said: reactive.Value[tuple[str, ...]] = reactive.value((), name="said")
+        self.structure: reactive.Value[int] = reactive.value(0, name="structure")
         """Counts up where fields come or go, so that they are made anew; not while one of them is typed in."""
         self.band: Band | None = None
         self._kept = kept
@@ -75,7 +75,7 @@ class Page:
 
     def part(self, pick: Callable[[Shown], T]) -> reactive.Value[T]:
         """A part of what is shown; who reads it reacts only where it differs."""
-        found: reactive.Value[T] = reactive.value()
+        found: reactive.Value[T] = reactive.value(name="found")
 
         @reactive.effect(priority=1)  # before the outputs that read it beside the state
         def _part() -> None:

@@ -29,7 +29,7 @@ def server_of(workers: Workers) -> Callable[[Inputs, Outputs, Session], None]:
 
 def _wire(page: Page, input: Inputs, session: Session) -> None:
     """Wire one browser's page."""
-    started = reactive.value(False)
+    started = reactive.value(False, name="started")
     suggesting = suggest_tab.wire(page)
     teaching = lessons_tab.wire(page, session)
     stage.wire(page, input, session)

@@ -25,7 +25,7 @@ def hours_of(point: Any, until: float) -> float | None:
 
 def wire(page: Page, input: Inputs, session: Session) -> None:
     """The picture, what is under the pointer, and the sentence of the peak."""
-    drawn: reactive.Value[tuple[Picture, str]] = reactive.value()
+    drawn: reactive.Value[tuple[Picture, str]] = reactive.value(name="drawn")
 
     @reactive.effect
     def _look() -> None:

@@ -26,7 +26,7 @@ _WAYS = {
 
 def wire(page: Page) -> Callable[[str, Mapping[str, Any]], Awaitable[None]]:
     """Wire the tab; the answer is what the buttons of it do: ``(name, fields)``."""
-    found: reactive.Value[Suggestion | None] = reactive.value(None)
+    found: reactive.Value[Suggestion | None] = reactive.value(None, name="found")
     last: dict[str, Arm] = {}
     fits = page.part(lambda shown: shown.sites)  # where these stay, the form does with what was typed
 
