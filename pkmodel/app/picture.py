@@ -16,9 +16,9 @@ from pkmodel.ink import INK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.backends.backend_agg import RendererAgg
     from matplotlib.figure import Figure
 
+    from pkmodel.app.stamps import StampingRenderer
     from pkmodel.plots import Level
     from pkmodel.plots.summary import Summary
     from pkmodel.simulation import Result
@@ -259,16 +259,16 @@ def _wiped(across: float, down: float, effects: int, lines: int, foot: bool) -> 
 
 
 @lru_cache(maxsize=4)
-def _renderer(width: int, height: int, dpi: float) -> RendererAgg:
-    from matplotlib.backends.backend_agg import RendererAgg
+def _renderer(width: int, height: int, dpi: float) -> StampingRenderer:
+    from pkmodel.app.stamps import StampingRenderer
 
-    return RendererAgg(width, height, dpi)  # type: ignore[no-untyped-call]
+    return StampingRenderer(width, height, dpi)
 
 
 def on_screen(figure: Figure, ratio: float = 1.0) -> Picture:
     """A figure as a PNG of 256 colours for a screen with ``ratio`` dots to a pixel: a third of the bytes, made faster.
 
-    The renderer is used again, so that it knows the size of a text that it has drawn before.
+    The renderer is used again, so that it knows the texts that it has drawn before.
     """
     from PIL import Image
 
