@@ -72,9 +72,7 @@ def main() -> None:
         str(port),
     ]
     environment = {**os.environ, "PYTHONPATH": str(here)}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
-    ) as app:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=None, text=True, env=environment) as app:
         assert app.stdout is not None
         address = app.stdout.readline().strip()
         try:
@@ -110,8 +108,8 @@ def measure(chromium: Browser, address: str, browsers: int) -> None:
     pages[0].wait_for_timeout(1000)
     rounds = []
     for step in range(4):
-        for place, page in enumerate(pages):  # all at once, each with a weight of its own
-            page.evaluate(f"() => {{ window.result = ({MOVE})({60 + step + 5 * place}); }}")
+        for place, page in enumerate(pages):  # all at once, each with a weight of its own, none with that of a fresh page
+            page.evaluate(f"() => {{ window.result = ({MOVE})({61.5 + step + 5 * place}); }}")
         rounds += [page.evaluate("async () => await window.result") for page in pages]
     said(f"redraw in {browsers} browsers at once", rounds)
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import psutil
 import pytest
 from hypothesis import Phase, settings
 from matplotlib.figure import Figure
 from PIL import Image
+from serving import Served, served
 
 # The explain phase traces every line; while numba compiles a kernel that takes minutes.
 _PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
@@ -56,3 +58,16 @@ def _save_blank(figure: Figure, file: Any, *, dpi: float | str = "figure", **_: 
     scale = figure.dpi if dpi == "figure" else float(dpi)
     width, height = (round(side * scale) for side in figure.get_size_inches())
     Image.new("L", (width, height), 255).save(file, format="png", compress_level=1)
+
+
+@pytest.fixture(scope="session")
+def page_served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The page, served once for all tests of it (group "page"); in the end its log is clean and nothing of it runs."""
+    with served(tmp_path_factory.mktemp("served")) as page:
+        yield page
+        family = page.family()
+        page.process.terminate()
+        _, alive = psutil.wait_procs(family, timeout=20)
+        assert not alive
+    log = page.said()
+    assert "Traceback" not in log and "mistake" not in log and len(log) < 2000, log

@@ -119,12 +119,12 @@ def effects_for(spec: ProtocolSpec, model: ModelSpec, mode: DrugMode) -> list[st
     return found
 
 
-def chosen(arm: Arm, spec: ProtocolSpec, age: float) -> tuple[str, DrugMode, list[str]]:
+def chosen(arm: Arm, key: ArmKey, spec: ProtocolSpec, age: float) -> tuple[str, DrugMode, list[str]]:
     """The model of an arm, how it is given, and what must be said of that.
 
     Raises InputError where no model has the drug and the routes of the course.
     """
-    fit = suited(spec)
+    fit = suited_cached(key_of(arm, key))
     if arm.model in fit:
         return arm.model, fit[arm.model], []
     group: Group = "children" if age < _GROWN else "adults"
@@ -180,11 +180,11 @@ def curves(state: State) -> Curves:
     fitting: list[str] = []
     for key, arm in state.arms.items():
         spec = specs[key]
-        name, mode, said = chosen(arm, spec, state.person.age)
+        name, mode, said = chosen(arm, key, spec, state.person.age)
         notes += said
         models = [(name, mode)]
         if key == "a":
-            fit = suited(spec)
+            fit = suited_cached(key_of(arm, key))
             models += [(other, fit[other]) for other in state.also if other in fit and other != name]
             notes += [f"{other} does not fit this course and is left out." for other in state.also if other not in fit]
         for index, (model, drug) in enumerate(models):
@@ -234,6 +234,12 @@ def key_of(arm: Arm, key: ArmKey) -> CourseKey:
     return CourseKey(course_key(arm, key), arm, key)
 
 
+@lru_cache(maxsize=64)
+def suited_cached(course: CourseKey) -> dict[str, DrugMode]:
+    """:func:`suited`, kept; not to be changed."""
+    return suited(course.spec)
+
+
 @lru_cache(maxsize=256)
 def effects_for_cached(course: CourseKey, model: str, drug: DrugMode) -> tuple[str, ...]:
     """:func:`effects_for`, kept."""
@@ -279,7 +285,6 @@ def bands(state: State, shown: Curves, n: int) -> dict[str, Result]:
     return found
 
 
-@lru_cache(maxsize=6)  # up to 100 MB each
 def _of_population(
     course: CourseKey,
     model: str,
@@ -304,7 +309,8 @@ def _of_population(
 def crowd_key(state: State, shown: Curves) -> Any:
     """What the band depends on; the patient of the page is not in it."""
     courses = [
-        (curve.name, curve.model, key_of(state.arms[curve.arm], curve.arm), curve.drug) for curve in shown.main.values()
+        (curve.name, curve.model, course_key(state.arms[curve.arm], curve.arm), curve.drug)
+        for curve in shown.main.values()
     ]
     return tuple(courses), shown.effects, shown.until, state.crowd
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from htmltools import Tag, TagList, tags
+from htmltools import HTML, Tag, TagList, tags
 from shiny import reactive, render
 
-from pkmodel.app import compute, tables
+from pkmodel.app import tables
 from pkmodel.app.inputs import act, choice, ticks
 from pkmodel.app.page import Page
 
@@ -62,36 +61,20 @@ def wire(page: Page) -> None:
 
     @render.ui
     def nurse() -> Tag:
-        shown, state = page.shown(), page.state()
-        return tags.div(tables.nurse_table(shown.main[state.editing]))
+        return tags.div(HTML(table()))
 
-    fits: reactive.Value[Any] = reactive.value(None)
-
-    @reactive.effect
-    def _fits() -> None:
-        state, shown = page.state(), page.shown()
-        curve = shown.main[state.editing]
-        mine = compute.suited(curve.spec)
-        first = shown.main["a"]
-        others = {name: mode for name, mode in compute.suited(first.spec).items() if name != first.model}
-        effects = dict.fromkeys(
-            name
-            for one in shown.main.values()
-            for name in compute.effects_for_cached(compute.key_of(state.arms[one.arm], one.arm), one.model, one.drug)
-        )
-        fits.set((state.editing, tuple(mine), tuple(others.items()), tuple(effects), shown.effects, curve.model))
+    fits = page.part(lambda shown: shown.fits)
+    table = page.part(lambda shown: shown.nurse_html)
 
     @render.ui
     def models() -> TagList:
         found = fits()
-        if found is None:
-            return TagList()
         page.structure()
-        key, mine, others, *_ = found
+        key = found.editing
         with reactive.isolate():
             state = page.state()
-        named = {"": "the default of its drug and routes", **{name: _graded(name) for name in mine}}
-        also = {name: _graded(name) + (" \u2013 given the S half" if mode == "half" else "") for name, mode in others}
+        named = {"": "the default of its drug and routes", **dict(found.models)}
+        also = dict(found.others)
         label = "Model" if state.b is None else f"Model of course {key.upper()}"
         return TagList(
             choice("@.model", label, named, state.arms[key].model),
@@ -102,22 +85,17 @@ def wire(page: Page) -> None:
 
     @render.ui
     def effects() -> Tag:
-        found = fits()
-        names = found[3] if found is not None else ()
+        words = dict(fits().effects)
         page.structure()
         with reactive.isolate():
             state = page.state()
-        words = {}
-        for name in names:
-            words[name] = tables.effect_words(name)
         if not words:
             return tags.p("No effect of the library fits this model.", class_="hint")
         return _folded("Effects", ticks("effects", "Drawn under the levels", words, state.effects), state.effects)
 
     @render.ui
     def discharge_of() -> Tag:
-        found = fits()
-        shown = found[4] if found is not None else ()
+        shown = fits().drawn
         with reactive.isolate():
             state = page.state()
         names = {"parent": "level of the drug", **{name: tables.short(name) for name in shown}}
@@ -129,7 +107,3 @@ def _folded(title: str, what: Tag, chosen: Sequence[str]) -> Tag:
     return tags.details(
         tags.summary(title + (f": {len(chosen)} chosen" if chosen else "")), what, open="" if chosen else None
     )
-
-
-def _graded(name: str) -> str:
-    return f"{name} ({compute.model_of(name).evidence})"

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from htmltools import Tag, tags
 from shiny import reactive, render, ui
 
-from pkmodel.app import take_away
+from pkmodel.app import take_away, work
 from pkmodel.app.page import Page
-from pkmodel.app.picture import drawn, figure_of
+from pkmodel.errors import PkmodelError
+
+
+async def made(page: Page, do: Callable[..., Any], *args: Any) -> AsyncIterator[Any]:
+    """What a worker makes as the content of a file; nothing, and a sentence on the page, where it cannot."""
+    try:
+        yield await page.run(do, *args, slow=True)
+    except PkmodelError as error:
+        await page.refuse(error)
 
 
 def wire(page: Page) -> None:
@@ -17,34 +26,36 @@ def wire(page: Page) -> None:
 
     @render.download_link(filename="pkmodel.png")
     def png() -> Any:
-        with reactive.isolate():
-            state, shown, people = page.state(), page.shown(), page.band()
-        yield drawn(figure_of(state, shown, people, 1100, 640, foot=True), 2.0).png
+        state = page.history.now
+        return made(page, work.png_of, state, page.band if state.crowd.n else None)
 
     @render.download_link(filename="levels.csv")
     def csv() -> Any:
+        return made(page, work.csv_of, page.history.now)
+
+    def file(key: Any) -> Any:
         with reactive.isolate():
-            shown = page.shown()
-        yield take_away.csv_text(shown)
+            yield page.shown().files.get(key, "")
 
     @render.download_link(filename=lambda: take_away.yaml_name(page.history.now, "a"))
     def yaml_a() -> Any:
-        yield take_away.yaml_text(page.history.now, "a")
+        return file("a")
 
     @render.download_link(filename=lambda: take_away.yaml_name(page.history.now, "b"))
     def yaml_b() -> Any:
-        yield take_away.yaml_text(page.history.now, "b")
+        return file("b")
 
     @render.ui
     def yaml_b_link() -> Tag | None:
         return ui.download_link("yaml_b", "Protocol B (YAML)", class_="button") if page.state().b is not None else None
 
+    commands = page.part(lambda shown: shown.commands)
+    files = page.part(lambda shown: shown.files)
+
     @render.ui
     def command() -> Tag:
-        lines = take_away.command_lines(page.state(), page.shown())
-        return tags.pre("\n".join(lines), id="command-text", tabindex="0")
+        return tags.pre("\n".join(commands()), id="command-text", tabindex="0")
 
     @render.ui
     def yaml_text() -> Tag:
-        state = page.state()
-        return tags.div(*(tags.pre(take_away.yaml_text(state, key), tabindex="0") for key in state.arms))
+        return tags.div(*(tags.pre(text, tabindex="0") for text in files().values()))

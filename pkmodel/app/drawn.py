@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import base64
+import math
 from typing import Any
 
 from shiny import Session
 from shiny.render.renderer import Renderer
+
+from pkmodel.app.picture import Look
+
+#: Pixels that a picture has at least and at most, across and down: a browser may say what it likes.
+_LEAST, _MOST = (240.0, 200.0), (4000.0, 3000.0)
 
 
 class picture(Renderer[dict[str, Any]]):
@@ -23,13 +29,16 @@ class picture(Renderer[dict[str, Any]]):
         }
 
 
-def size_of(session: Session, name: str) -> tuple[float, float]:
-    """Width and height of an output, px; of ordinary size before the browser has said."""
-    width = session.clientdata.output_width(name) or 800
-    height = session.clientdata.output_height(name) or 480
-    return max(float(width), 240.0), max(float(height), 200.0)
+def look_of(session: Session, name: str) -> Look | None:
+    """How large an output is; of ordinary size before the browser has said; None: it is not in sight."""
+    if session.clientdata.output_hidden(name):
+        return None
+    width = _within(session.clientdata.output_width(name), 800.0, _LEAST[0], _MOST[0])
+    height = _within(session.clientdata.output_height(name), 480.0, _LEAST[1], _MOST[1])
+    return Look(width, height, _within(session.clientdata.pixelratio(), 1.0, 1.0, 2.0))
 
 
-def ratio_of(session: Session) -> float:
-    """Dots to a pixel of the screen, 2 at most."""
-    return min(float(session.clientdata.pixelratio() or 1), 2.0)
+def _within(value: Any, usual: float, least: float, most: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value <= 0:
+        return usual
+    return min(max(float(value), least), most)

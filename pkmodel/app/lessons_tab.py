@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from htmltools import Tag, TagList, tags
 from shiny import Session, reactive, render, ui
 
-from pkmodel.app.drawn import picture, ratio_of, size_of
+from pkmodel.app import work
+from pkmodel.app.downloads import made
+from pkmodel.app.drawn import look_of, picture
 from pkmodel.app.inputs import OURS, act
-from pkmodel.app.picture import DPI, drawn, scale_of
+from pkmodel.app.picture import Look, Picture
 from pkmodel.app.scene import state_of
-from pkmodel.errors import InputError, PkmodelError
-from pkmodel.lessons import LESSONS, Lesson, Step, lesson, worksheet
+from pkmodel.lessons import LESSONS, Lesson, Step, lesson
+from pkmodel.lessons.steps import Answer
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from pkmodel.app.page import Page
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a class is in a lesson; ``prediction`` is what it said, ``revealed`` whether the answer is shown."""
+    """Where a class is in a lesson; ``prediction`` is what it said, ``answer`` what the engine says, once revealed."""
 
     id: str
     step: int = 0
     prediction: str | float | None = None
-    revealed: bool = False
+    answer: Answer | None = None
+
+    @property
+    def revealed(self) -> bool:
+        """Whether the answer is shown."""
+        return self.answer is not None
 
     @property
     def lesson(self) -> Lesson:
@@ -44,92 +50,92 @@ class Place:
 
 def wire(page: Page, session: Session) -> Any:
     """Wire the tab; the answer is what the buttons of it do: ``(name, arg, fields)``."""
-    place: reactive.Value[Place | None] = reactive.value(None)
+    place: reactive.Value[Place | None] = reactive.value(None, name="place")
+    drawn: reactive.Value[tuple[Picture, str]] = reactive.value(name="drawn")
+    now: list[Place | None] = [None]
+    """The same, outside of Shiny's reactions."""
     _texts(place)
 
     async def go(to: Place | None) -> None:
-        place.set(to)
+        now[0] = to
+        async with page.showing():
+            page.said.set(())
+            place.set(to)
         await page.tell("lesson", to.id if to is not None else "")
 
     async def do(name: str, arg: str, fields: Mapping[str, Any]) -> None:
-        with reactive.isolate():
-            now = place()
-        try:
-            match name:
-                case "lesson":
-                    lesson(arg)
-                    await go(Place(arg))
-                case "lessons":
-                    await go(None)
-                case "reveal" if now is not None:
-                    said = now.now.check(fields.get("prediction"))
-                    page.said.set(())
-                    await go(replace(now, prediction=said, revealed=True))
-                case "step" if now is not None and now.step + 1 < len(now.lesson.steps):
-                    await go(Place(now.id, now.step + 1))
-                case "again" if now is not None:
-                    await go(Place(now.id, now.step))
-                case "play" if now is not None and await page.take(state_of(now.lesson.scene), anew=True):
-                    await page.tell("tab", "curves")
-        except PkmodelError as error:
-            page.refuse(error)
+        at = now[0]
+        match name:
+            case "lesson":
+                lesson(arg)
+                await go(Place(arg))
+            case "lessons":
+                await go(None)
+            case "reveal" if at is not None:
+                said = at.now.check(fields.get("prediction"))
+                answer = await page.run(work.lesson_answer, at.id, at.step, slow=True)
+                await go(replace(at, prediction=said, answer=answer))
+            case "step" if at is not None and at.step + 1 < len(at.lesson.steps):
+                await go(Place(at.id, at.step + 1))
+            case "again" if at is not None:
+                await go(Place(at.id, at.step))
+            case "play" if at is not None:
+                await page.take(state_of(at.lesson.scene), anew=True)
+                await page.tell("tab", "curves")
+
+    async def draw(at: Place, look: Look) -> None:
+        made = await page.run(work.lesson_picture, at.id, at.step, at.revealed, at.prediction, look, slow=True)
+        if at == now[0]:
+            async with page.showing():
+                drawn.set(made)
+
+    @reactive.effect
+    def _draw() -> None:
+        at, look = place(), look_of(session, "lesson_picture")
+        if at is not None and look is not None:
+            page.ask(partial(draw, at, look))
 
     @picture
-    def lesson_picture() -> dict[str, Any] | None:
-        now = place()
-        if now is None:
-            return None
-        width, height = size_of(session, "lesson_picture")
-        made = drawn(_figure(now, width, height), ratio_of(session))
-        return {"picture": made, "alt": now.now.alt(revealed=now.revealed)}
+    def lesson_picture() -> dict[str, Any]:
+        made, alt = drawn()
+        return {"picture": made, "alt": alt}
 
     @render.ui
     def lesson_head() -> Tag:
-        now = place()
-        if now is None:
+        at = place()
+        if at is None:
             return tags.h2("Lessons")
         return tags.div(
-            tags.p(f"{now.lesson.title} \u2013 question {now.step + 1} of {len(now.lesson.steps)}", class_="over"),
-            tags.h2(now.now.question),
+            tags.p(f"{at.lesson.title} \u2013 question {at.step + 1} of {len(at.lesson.steps)}", class_="over"),
+            tags.h2(at.now.question),
             class_="lesson-head",
         )
 
     @render.ui
     def lesson_answer() -> Tag:
-        now = place()
+        at = place()
         said = []
-        if now is not None and now.revealed:
-            answer = now.now.answer()
+        if at is not None and at.answer is not None:
+            answer = at.answer
             mark = tags.span("illustrative", class_="mark") if answer.illustrative else None
-            said = [tags.p(tags.b(answer.judge(now.prediction)), " ", answer.sentence, " ", mark)]
+            said = [tags.p(tags.b(answer.judge(at.prediction)), " ", answer.sentence, " ", mark)]
         return tags.div(*said, class_="answer", aria_live="polite")
 
     @render.download_link(filename="worksheet.html")
     def sheet() -> Any:
-        yield _sheet(place, with_answers=False)
+        return _sheet(page, now[0], with_answers=False)
 
     @render.download_link(filename="worksheet_with_answers.html")
     def sheet_answers() -> Any:
-        yield _sheet(place, with_answers=True)
+        return _sheet(page, now[0], with_answers=True)
 
     return do
 
 
-def _sheet(place: reactive.Value[Place | None], *, with_answers: bool) -> str:
-    with reactive.isolate():
-        now = place()
-    if now is None:
-        raise InputError(())
-    return worksheet(now.lesson, with_answers=with_answers)
-
-
-def _figure(now: Place, width: float, height: float) -> Figure:
-    from matplotlib.figure import Figure
-
-    scale = scale_of(width)
-    page = Figure(figsize=(width / DPI / scale, height / DPI / scale), dpi=DPI * scale, layout="constrained")
-    now.now.draw(page.add_subplot(), revealed=now.revealed, prediction=now.prediction)
-    return page
+async def _sheet(page: Page, at: Place | None, *, with_answers: bool) -> AsyncIterator[Any]:
+    if at is not None:
+        async for part in made(page, work.lesson_sheet, at.id, with_answers):
+            yield part
 
 
 def _texts(place: reactive.Value[Place | None]) -> None:
@@ -215,7 +221,8 @@ def _question(step: Step) -> Tag:
 
 def _answer(now: Place) -> Tag:
     """The answer with its reasons, numbers and sources."""
-    answer = now.now.answer()
+    answer = now.answer
+    assert answer is not None
     unit = now.now.unit if isinstance(now.prediction, float) else ""
     rows = [
         tags.tr(tags.th(label, scope="row"), tags.td(f"{value:.4g} {unit_}".strip()))

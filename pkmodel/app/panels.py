@@ -11,24 +11,9 @@ from pkmodel.app import inputs
 from pkmodel.app.inputs import act, choice, number, slider, text, tick
 from pkmodel.app.presets import PRESETS, SLIDERS
 from pkmodel.app.state import State
+from pkmodel.app.tables import ROUTES, UNITS
 from pkmodel.specs.library import load_population, load_protocol
 from pkmodel.specs.loading import library
-
-ROUTES = {
-    "iv": "IV",
-    "intranasal": "nose",
-    "oral": "mouth",
-    "film": "film (mouth)",
-}
-UNITS = {
-    "mg/kg": "mg/kg",
-    "mg": "mg",
-    "mg/kg/h": "mg/kg/h",
-    "ug/kg/min": "\u00b5g/kg/min",
-    "mg/h": "mg/h",
-    "devices": "devices of 28 mg",
-    "sprays": "sprays of 10 mg",
-}
 
 
 def patient() -> TagList:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pkmodel.app.compute import Curves
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from pkmodel.app.stamps import StampingRenderer
     from pkmodel.plots import Level
+    from pkmodel.plots.summary import Summary
     from pkmodel.simulation import Result
 
 #: Points to an inch of a screen as browsers count it; letters grow with a picture wider than this many pixels.
@@ -27,6 +29,8 @@ DPI, WIDE, MOST_SCALE = 96.0, 880.0, 1.7
 _LEFT, _RIGHT, _TOP, _LINE, _BOTTOM, _GAP, _DOSES = 0.92, 0.62, 0.16, 0.2, 0.52, 0.16, 0.95
 #: Panels of effects that fit under the levels.
 _MOST_UNITS = 2
+#: Of 256 colours the lightest are mixed to a hair under white.
+_WHITE = 253
 #: Inches that an entry of the legend takes.
 _ENTRY = 2.0
 
@@ -41,29 +45,46 @@ class Picture:
     coordmap: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Look:
+    """How large a picture is to be: px, and dots to a px of the screen."""
+
+    width: float
+    height: float
+    ratio: float = 1.0
+
+
 def scale_of(width: float) -> float:
     """How much larger than at a desk letters are drawn on a picture so many pixels wide."""
     return min(max(width / WIDE, 1.0), MOST_SCALE)
 
 
 def figure_of(
-    state: State, shown: Curves, people: Mapping[str, Result], width: float, height: float, *, foot: bool = False
+    state: State,
+    shown: Curves,
+    people: Mapping[str, Result | Summary],
+    width: float,
+    height: float,
+    *,
+    foot: bool = False,
+    kept: bool = False,
 ) -> Figure:
-    """The figure for a place of so many pixels; ``people`` are the results of the virtual patients by curve."""
-    from matplotlib.figure import Figure
+    """The figure for a place of so many pixels; ``people`` are the virtual patients by curve, or their summaries.
 
+    ``kept``: on panels that were drawn on before and wiped, because to make panels takes as long as to fill them; such
+    a figure is good until the next one is asked for.
+    """
     from pkmodel import plots
 
     scale = scale_of(width)
-    page = Figure(figsize=(width / DPI / scale, height / DPI / scale), dpi=DPI * scale)
     view, results = state.view, dict(shown.results)
-    drawn: dict[str, Result] = {name: people.get(name, result) for name, result in results.items()}
+    drawn: dict[str, Result | Summary] = {name: people.get(name, result) for name, result in results.items()}
     outputs = ["parent", *(["metabolite"] if view.metabolites and _has_metabolite(results) else [])]
     groups = effect_groups(shown)
     columns = max(2, min(4, int((width / DPI / scale - _LEFT) / _ENTRY)))
     entries = len(drawn) * len(outputs) + (3 if people else 0)
     lines = 0 if entries < 2 else -(-entries // columns)
-    levels, effects, doses = _axes(page, len(groups), lines, foot=foot)
+    page, levels, effects, doses = (_wiped if kept else _panels)(width, height, len(groups), lines, foot)
     common: dict[str, Any] = {"clock": view.clock or None, "window": (0.0, shown.until)}
     # One curve alone needs no name; with a name the function would write it into the legend.
     given: Any = next(iter(drawn.values())) if len(drawn) == 1 else drawn
@@ -111,7 +132,7 @@ def figure_of(
     return page
 
 
-def _effect_label(names: Sequence[str], having: Mapping[str, Result]) -> str:
+def _effect_label(names: Sequence[str], having: Mapping[str, Result | Summary]) -> str:
     """The name of a panel of effects in lines that fit a low one."""
     from pkmodel.plots import unit_of
 
@@ -178,60 +199,98 @@ def _legend(ax: Axes, columns: int, *, patient: bool) -> None:
     ax.legend(handles, labels, loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=columns, borderaxespad=0.1, **look)
 
 
-def _axes(page: Figure, effects: int, lines: int, *, foot: bool) -> tuple[Axes, list[Axes], Axes]:
-    """Panels one above the other, sized in inches so that labels keep their room at every size."""
-    width, height = page.get_size_inches()
+_Panels = tuple["Figure", "Axes", list["Axes"], "Axes"]
+
+
+def _panels(across: float, down: float, effects: int, lines: int, foot: bool) -> _Panels:
+    """Panels of levels, effects and doses, one above the other in a figure of so many pixels.
+
+    They are sized in inches so that labels keep their room at every size; ``lines`` are those of the legend.
+    """
+    from matplotlib.figure import Figure
+
+    scale = scale_of(across)
+    width, height = across / DPI / scale, down / DPI / scale
+    page = Figure(figsize=(width, height), dpi=DPI * scale)
     bottom = _BOTTOM + (0.18 if foot else 0.0)
     doses = min(_DOSES, 0.26 * height)
     room = height - _TOP - lines * _LINE - bottom - doses - (1 + effects) * _GAP
     each = 0.36 * room / max(effects, 1) if effects else 0.0
-    left, across = _LEFT / width, 1 - (_LEFT + _RIGHT) / width
+    left, wide = _LEFT / width, 1 - (_LEFT + _RIGHT) / width
     at = bottom
 
     def panel(tall: float) -> Axes:
         nonlocal at
-        axes = page.add_axes((left, at / height, across, max(tall, 0.1) / height))
+        axes = page.add_axes((left, at / height, wide, max(tall, 0.1) / height))
         at += tall + _GAP
         return axes
 
     given = panel(doses)
     lower = [panel(each) for _ in range(effects)]
-    return panel(room - effects * each), lower[::-1], given
+    return page, panel(room - effects * each), lower[::-1], given
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """What a picture depends on: curves and patients follow from the state, but for how many of these are there yet."""
-
-    state: State
-    n: int
-    width: float
-    height: float
-    ratio: float
+@lru_cache(maxsize=8)
+def _drawn_before(across: float, down: float, effects: int, lines: int, foot: bool) -> _Panels:
+    return _panels(across, down, effects, lines, foot)
 
 
-_KEPT: OrderedDict[_Asked, Picture] = OrderedDict()
-#: Pictures that are kept: a class opens the same page, and goes back and forth.
-_MOST_KEPT = 64
+def _wiped(across: float, down: float, effects: int, lines: int, foot: bool) -> _Panels:
+    """The same panels again, with nothing on them."""
+    page, levels, lower, given = _drawn_before(across, down, effects, lines, foot)
+    own = (levels, *lower, given)
+    for axes in page.axes:
+        if axes not in own:
+            axes.remove()
+    page.set_dpi(DPI * scale_of(across))
+    for text in list(page.texts):
+        text.remove()
+    for axes in own:
+        for artist in (*axes.lines, *axes.collections, *axes.patches, *axes.texts):
+            artist.remove()
+        if (legend := axes.get_legend()) is not None:
+            legend.remove()
+        axes.set_xlabel("")
+        axes.set_ylabel("")
+        axes.set_yscale("linear")
+        for spine in axes.spines.values():
+            spine.set_visible(True)
+    return page, levels, lower, given
 
 
-def picture_of(
-    state: State, shown: Curves, people: Mapping[str, Result], width: float, height: float, ratio: float
-) -> Picture:
-    """The picture of a page for a screen; the same one is drawn once."""
-    n = max((result.network.size for result in people.values()), default=0)
-    asked = _Asked(state, n, width, height, ratio)
-    made = _KEPT.get(asked)
-    if made is None:
-        made = drawn(figure_of(state, shown, people, width, height), ratio)
-        _KEPT[asked] = made
-        if len(_KEPT) > _MOST_KEPT:
-            _KEPT.popitem(last=False)
-    return made
+@lru_cache(maxsize=4)
+def _renderer(width: int, height: int, dpi: float) -> StampingRenderer:
+    from pkmodel.app.stamps import StampingRenderer
+
+    return StampingRenderer(width, height, dpi)
+
+
+def on_screen(figure: Figure, ratio: float = 1.0) -> Picture:
+    """A figure as a PNG of 256 colours for a screen with ``ratio`` dots to a pixel: a third of the bytes, made faster.
+
+    The renderer is used again, so that it knows the texts that it has drawn before.
+    """
+    from PIL import Image
+
+    width, height = (float(inches * figure.dpi) for inches in figure.get_size_inches())
+    panels = [_panel(axes, index + 1, height) for index, axes in enumerate(figure.axes)]
+    figure.set_dpi(figure.dpi * ratio)
+    across, down = round(width * ratio), round(height * ratio)
+    renderer = _renderer(across, down, figure.dpi)
+    renderer.clear()  # type: ignore[no-untyped-call]
+    figure.draw(renderer)
+    pixels = renderer.buffer_rgba()  # type: ignore[no-untyped-call]
+    whole = Image.frombuffer("RGBA", (across, down), pixels, "raw", "RGBA", 0, 1).convert("RGB")
+    few = whole.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    palette = few.getpalette() or []
+    few.putpalette([255 if value >= _WHITE else value for value in palette])
+    file = io.BytesIO()
+    few.save(file, format="png", compress_level=1)
+    return Picture(file.getvalue(), width, height, {"panels": panels, "dims": {"width": width, "height": height}})
 
 
 def drawn(figure: Figure, ratio: float = 1.0) -> Picture:
-    """A figure as a PNG for a screen with ``ratio`` dots to a pixel."""
+    """A figure as a PNG for a screen with ``ratio`` dots to a pixel, in all its colours."""
     width, height = (float(inches * figure.dpi) for inches in figure.get_size_inches())
     panels = [_panel(axes, index + 1, height) for index, axes in enumerate(figure.axes)]
     file = io.BytesIO()

@@ -13,7 +13,11 @@ from pkmodel.errors import InputError, Problem
 if TYPE_CHECKING:
     from shiny import App
 
+    from pkmodel.app.pool import Workers
+
 HOST, PORT, TRIES = "127.0.0.1", 8765, 40
+#: Connections that may be open at once, where the system allows it.
+_CONNECTIONS = 8192
 _STATIC = Path(__file__).parent / "static"
 
 
@@ -35,7 +39,7 @@ def free_port(wanted: int | None) -> int:
     raise InputError(Problem(found, "a free port", "--port"))
 
 
-def application() -> App:
+def application(workers: Workers) -> App:
     """The page as an application of Shiny. Raises InputError where the extra is not installed."""
     try:
         from shiny import App
@@ -44,39 +48,59 @@ def application() -> App:
             Problem("no Shiny for Python", 'the extra: pip install "pkmodel[app]"', "pkmodel app")
         ) from None
     from pkmodel.app.guard import OwnPagesOnly
-    from pkmodel.app.server import server
+    from pkmodel.app.server import server_of
     from pkmodel.app.ui import page
 
-    app = App(page(), server, static_assets=_STATIC)
-    app.starlette_app.add_middleware(OwnPagesOnly)
+    app = App(page(), server_of(workers), static_assets=_STATIC, test_mode=False)
+    app.on_shutdown(workers.close)
+    app.starlette_app.add_middleware(OwnPagesOnly, page=app.ui["html"] if isinstance(app.ui, dict) else "")
     return app
 
 
-def warm_up() -> None:
-    """Compute and draw the fresh page once: kernels are compiled or loaded, libraries imported."""
-    from pkmodel.app import compute
-    from pkmodel.app.picture import drawn, figure_of
-    from pkmodel.app.readouts import readouts
-    from pkmodel.app.state import Crowd, State
-
-    state = State(crowd=Crowd(n=100))
-    shown = compute.curves(state)
-    readouts(shown, state.limits)
-    drawn(figure_of(state, shown, compute.bands(state, shown, 100), 800, 480))
+def many_connections() -> None:
+    """Allow as many open connections as the system lets us: a soft limit of 1024 is soon reached."""
+    try:
+        import resource
+    except ImportError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _CONNECTIONS if hard == resource.RLIM_INFINITY else min(hard, _CONNECTIONS)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def serve(port: int | None = None, *, browser: bool = True) -> None:
     """Serve the page until it is interrupted; the address goes to standard output.
 
-    Raises InputError where the extra is not installed or the port is taken.
+    Raises InputError where the extra is not installed or the port is taken, RunError where no worker can start.
     """
+    from pkmodel.app.pool import Workers
+
     place = free_port(port)
-    app = application()
-    sys.stderr.write("warming up\n")
-    warm_up()
+    workers = Workers()
+    app = application(workers)
     from shiny import run_app
 
-    sys.stdout.write(f"http://{HOST}:{place}\n")
-    sys.stdout.flush()
-    sys.stderr.write(f"The page is served on this machine only; Ctrl-C ends it. {NOT_FOR_CARE}\n")
-    run_app(app, host=HOST, port=place, launch_browser=browser, log_level="warning")  # type: ignore[misc]  # None only where Python itself runs in a browser
+    from pkmodel.app.connection import MOST_MESSAGE
+
+    many_connections()
+    sys.stderr.write("warming up\n")
+    try:
+        workers.start()
+        sys.stdout.write(f"http://{HOST}:{place}\n")
+        sys.stdout.flush()
+        sys.stderr.write(f"The page is served on this machine only; Ctrl-C ends it. {NOT_FOR_CARE}\n")
+        run_app(  # type: ignore[misc]  # None only where Python itself runs in a browser
+            app,
+            host=HOST,
+            port=place,
+            launch_browser=browser,
+            log_level="error",
+            dev_mode=False,
+            ws_max_size=MOST_MESSAGE,
+            ws_per_message_deflate=False,  # it goes no further than this machine
+            server_header=False,
+            timeout_graceful_shutdown=3,
+        )
+    finally:
+        workers.close()

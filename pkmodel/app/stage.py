@@ -2,67 +2,65 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
-from htmltools import Tag, tags
-from shiny import Inputs, Session, reactive, render
+from htmltools import HTML, Tag, tags
+from shiny import Inputs, Session, reactive, render, req
 
-from pkmodel.app import tables
-from pkmodel.app.compute import Curves
-from pkmodel.app.drawn import picture, ratio_of, size_of
+from pkmodel.app.drawn import look_of, picture
 from pkmodel.app.page import Page
-from pkmodel.app.picture import picture_of
-from pkmodel.app.readouts import peak_sentence, readouts
-from pkmodel.app.state import State
-from pkmodel.simulation import Result
+from pkmodel.app.picture import Picture
+from pkmodel.app.shown import Shown
 
 
-def hours_of(point: Any) -> float | None:
-    """The time (h) of a click on the picture; None outside of its panels."""
+def hours_of(point: Any, until: float) -> float | None:
+    """The time (h) of a click on the picture of so many hours; None outside of its panels."""
     x = point.get("x") if isinstance(point, dict) else None
-    return max(float(x), 0.0) if isinstance(x, (int, float)) else None
+    if isinstance(x, bool) or not isinstance(x, (int, float)) or not math.isfinite(x):
+        return None
+    return min(max(float(x), 0.0), until)
 
 
 def wire(page: Page, input: Inputs, session: Session) -> None:
     """The picture, what is under the pointer, and the sentence of the peak."""
+    drawn: reactive.Value[tuple[Picture, str]] = reactive.value(name="drawn")
 
-    def people() -> dict[str, Result]:
-        return page.band()
+    @reactive.effect
+    def _look() -> None:
+        page.look_at(look_of(session, "curve"))
 
-    def sentence() -> str:
+    @reactive.effect
+    def _drawn() -> None:
+        """Apart from the output: a state that was computed while the picture was out of sight has none."""
         shown = page.shown()
-        parents = {name: curve.result.model.parent for name, curve in shown.by_name.items()}
-        return peak_sentence(readouts(shown, page.state().limits), parents)
+        if shown.picture is not None:
+            drawn.set((shown.picture, shown.alt))
 
     @picture
     def curve() -> dict[str, Any]:
-        width, height = size_of(session, "curve")
-        state, shown = page.state(), page.shown()
-        made = picture_of(state, shown, people(), width, height, ratio_of(session))
-        with reactive.isolate():
-            sizes = {result.network.size for result in people().values()}
-            band = f" Band of a population, n = {max(sizes):,}." if sizes else ""
-            return {"picture": made, "alt": f"Levels over time. {sentence()}{band}"}
+        made, alt = drawn()
+        return {"picture": made, "alt": alt}
 
     @render.text
     def headline() -> str:
-        return sentence()
+        return page.shown().headline
 
     @render.text
     def pointer() -> str:
-        at = hours_of(input.curve_hover())
-        return "" if at is None else _under(page.shown(), page.state(), at)
+        at = hours_of(req(input.curve_hover()), page.shown().until)
+        return "" if at is None else _under(page.shown(), at)
 
     @render.ui
-    def numbers() -> Tag:
-        shown, state = page.shown(), page.state()
-        return tables.numbers(readouts(shown, state.limits), state, shown)
+    def numbers() -> Any:
+        return HTML(page.shown().numbers_html)
+
+    rests_on = page.part(lambda shown: shown.evidence_html)
 
     @render.ui
-    def evidence() -> Tag:
-        shown = page.shown()
-        return tables.evidence(shown, people(), shown.notes)
+    def evidence() -> Any:
+        return HTML(rests_on())
 
     @render.ui
     def messages() -> Tag:
@@ -70,21 +68,15 @@ def wire(page: Page, input: Inputs, session: Session) -> None:
         return tags.div(*(tags.p(sentence) for sentence in said), role="alert", class_="messages")
 
 
-def _under(shown: Curves, state: State, at: float) -> str:
+def _under(shown: Shown, at: float) -> str:
     """What the curves say at a time, in words."""
-    at = min(at, shown.until)
     minutes = round(at * 60)
     when = f"{minutes // 60}:{minutes % 60:02d} h" if shown.until <= 48 else f"day {at / 24 + 1:.3g}"
     said = []
-    for name, curve in shown.by_name.items():
-        result = curve.result
-        outputs = [result.model.parent]
-        if state.view.metabolites:
-            outputs += [other for other in result.model.outputs if other not in outputs]
-        outputs += [effect for effect in shown.effects if effect in result.model.effects]
-        values = []
-        for one in outputs:
-            level = float(np.interp(at, result.time, result.level(one)[0]))
-            values.append(f"{one.replace('_', ' ')} {level:.3g} {result.model.observables[one]}".strip())
-        said.append(("" if len(shown.by_name) == 1 else f"{name}: ") + ", ".join(values))
+    for line in shown.lines:
+        values = [
+            f"{label} {float(np.interp(at, line.time, levels)):.3g} {unit}".strip()
+            for (label, unit), levels in zip(line.outputs, line.levels, strict=True)
+        ]
+        said.append(("" if len(shown.lines) == 1 else f"{line.name}: ") + ", ".join(values))
     return f"{when} \u2013 " + "; ".join(said)

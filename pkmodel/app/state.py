@@ -173,29 +173,40 @@ def edited(state: State, changes: Mapping[str, Any]) -> State:
     """
     tree = state.model_dump(mode="json")
     for path, value in changes.items():
-        *parents, last = path.split(".")
-        holder: Any = tree
-        try:
-            for part in parents:
-                holder = holder[int(part)] if isinstance(holder, list) else holder[part]
-            key: Any = int(last) if isinstance(holder, list) else last
-            holder[key]
-        except (KeyError, IndexError, TypeError, ValueError):
-            raise InputError(Problem(shown(path), "a field of the page")) from None
+        holder, key = _place(tree, path)
         holder[key] = _plain(value, holder[key])
     _same_body(state, tree, changes)
     return checked(tree)
 
 
-#: Fields that may be left empty.
-_EMPTY = ("", None)
+def is_field(state: State, path: str) -> bool:
+    """Whether a place is one of the page as it is."""
+    try:
+        _place(state.model_dump(mode="json"), path)
+    except InputError:
+        return False
+    return True
+
+
+def _place(tree: Any, path: str) -> tuple[Any, Any]:
+    """What holds a place of a tree, and under which key. Raises InputError where there is no such place."""
+    *parents, last = path.split(".")
+    holder: Any = tree
+    try:
+        for part in parents:
+            holder = holder[int(part)] if isinstance(holder, list) else holder[part]
+        key: Any = int(last) if isinstance(holder, list) else last
+        holder[key]
+    except (KeyError, IndexError, TypeError, ValueError):
+        raise InputError(Problem(shown(path), "a field of the page")) from None
+    return holder, key
 
 
 def _plain(value: Any, before: Any) -> Any:
     """A value as it comes from a field: an empty one is nothing where there was a number, and a comma no point."""
     if isinstance(before, list) and isinstance(value, str):
         return [part for part in value.split(",") if part]
-    if value in _EMPTY and not isinstance(before, str):
+    if (value is None or value == "") and not isinstance(before, str):
         return None
     return value
 
@@ -206,9 +217,9 @@ def _same_body(state: State, tree: dict[str, Any], changes: Mapping[str, Any]) -
     factors |= {("height", "inch"): 1 / 2.54, ("height", "cm"): 2.54}
     for name in ("weight", "height"):
         unit = changes.get(f"person.{name}_unit")
-        if unit in (None, getattr(state.person, f"{name}_unit")) or f"person.{name}" in changes:
+        if unit == getattr(state.person, f"{name}_unit") or f"person.{name}" in changes:
             continue
-        if (name, unit) in factors:
+        if isinstance(unit, str) and (name, unit) in factors:
             tree["person"][name] = round(getattr(state.person, name) * factors[name, unit], 1)
 
 
@@ -246,7 +257,7 @@ def _problem(detail: Any) -> Problem:
     """pydantic's error as one of ours: the field, what was found, what was expected."""
     path = ".".join(str(part) for part in detail["loc"])
     value = detail["input"]
-    found = "nothing" if value in _EMPTY else shown(value if isinstance(value, str) else repr(value))
+    found = "nothing" if value is None or value == "" else shown(value if isinstance(value, str) else repr(value))
     expected = detail["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     if detail["type"] in ("float_parsing", "float_type", "int_parsing", "int_from_float", "int_type"):
         expected = "a number such as 0.5" if detail["type"].startswith("float") else "a whole number"

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from htmltools import Tag, tags
-from shiny import Session, reactive, render
+from shiny import reactive, render
 
-from pkmodel.app import compute
-from pkmodel.app.compute import Curves
+from pkmodel.app import work
 from pkmodel.app.inputs import OURS, act
-from pkmodel.app.scene import arm_of_text
-from pkmodel.app.state import State
-from pkmodel.errors import InputError, PkmodelError, Problem
-from pkmodel.suggest import Pump, Suggestion, suggest
+from pkmodel.app.state import Arm
+from pkmodel.errors import PkmodelError
+from pkmodel.suggest import Suggestion
 
 if TYPE_CHECKING:
     from pkmodel.app.page import Page
@@ -27,93 +24,47 @@ _WAYS = {
 }
 
 
-def wire(page: Page, session: Session) -> Any:
-    """Wire the tab; the answer is what the buttons of it do: ``(name, arg, fields)``."""
-    found: reactive.Value[tuple[Suggestion, str] | None] = reactive.value(None)
-
-    fits: reactive.Value[tuple[str, dict[str, str] | None] | None] = reactive.value(None)
-
-    @reactive.effect
-    def _fits() -> None:
-        """Apart from the form, which is made anew only where this differs: what was typed stays."""
-        fits.set(sites_of(page.state(), page.shown()))
+def wire(page: Page) -> Callable[[str, Mapping[str, Any]], Awaitable[None]]:
+    """Wire the tab; the answer is what the buttons of it do: ``(name, fields)``."""
+    found: reactive.Value[Suggestion | None] = reactive.value(None, name="found")
+    last: dict[str, Arm] = {}
+    fits = page.part(lambda shown: shown.sites)  # where these stay, the form does with what was typed
 
     @render.ui
-    def suggest_form() -> Tag | None:
-        if (of := fits()) is None:
-            return None
-        model, sites = of
-        if sites is None:
-            return tags.p(f"{model} cannot be steered: it needs an IV route, and doses that add up.")
-        return _form(model, sites)
+    def suggest_form() -> Tag:
+        of = fits()
+        if of.places is None:
+            return tags.p(f"{of.model} cannot be steered: it needs an IV route, and doses that add up.")
+        return _form(of.model, dict(of.places))
 
     @render.ui
     def suggestion() -> Tag | None:
-        return None if found() is None else _shown(found()[0])  # type: ignore[index]
+        made = found()
+        return None if made is None else _shown(made)
 
-    async def do(name: str, arg: str, fields: Mapping[str, Any]) -> None:
-        with reactive.isolate():
-            state, shown, last = page.state(), page.shown(), found()
-        if name == "suggest":
-            model = shown.main[state.editing].model
+    async def show(made: Suggestion | None) -> None:
+        async with page.showing():
+            if made is not None:
+                page.said.set(())
+            found.set(made)
+
+    async def do(name: str, fields: Mapping[str, Any]) -> None:
+        state = page.history.now
+        if name == "suggest" and page.now is not None:
             try:
-                made = await asyncio.to_thread(asked, model, state.person.patient(), fields)
-            except PkmodelError as error:
-                found.set(None)
-                page.refuse(error)
-                return
-            page.said.set(())
-            found.set((made, model))
-        elif name == "follow" and last is not None:
-            arm = arm_of_text(last[0].protocol, model=last[1], name="suggested")
-            await page.take(state.with_arm(arm), anew=True)
+                made, arm = await page.run(
+                    work.suggestion_of, page.now.sites.model, state.person.patient(), dict(fields), slow=True
+                )
+            except PkmodelError:
+                last.clear()
+                await show(None)
+                raise
+            last["arm"] = arm
+            await show(made)
+        elif name == "follow" and last:
+            await page.take(state.with_arm(last["arm"]), anew=True)
 
     return do
-
-
-def sites_of(state: State, shown: Curves) -> tuple[str, dict[str, str] | None]:
-    """The model that would be steered, and the places where it can be; None where it cannot."""
-    curve = shown.main[state.editing]
-    model = compute.model_of(curve.model)
-    if not model.linear or "iv" not in model.routes:
-        return curve.model, None
-    sites = {"": "in plasma"}
-    for name in compute.effects_for_cached(compute.key_of(state.arm, state.editing), curve.model, curve.drug):
-        file = compute.effect_of(name)
-        if file.band is None and len(file.on) == 1 and len(file.effect_site) == 1:
-            sites[name] = f"at the effect site of {name.replace('_', ' ')}"
-    return curve.model, sites
-
-
-def asked(model: str, patient: Any, fields: Mapping[str, Any]) -> Suggestion:
-    """The answer to the fields of the form. Raises InputError where they or the target will not do."""
-
-    def text(name: str, unit: str, *, needed: bool = True) -> str | None:
-        value = str(fields.get(name, "")).strip()
-        if not value:
-            if needed:
-                raise InputError(Problem("nothing", f"a number in {unit}", name.replace("_", " ")))
-            return None
-        return f"{value} {unit}"
-
-    first, later, when = text("level", "ng/mL"), text("then", "ng/mL", needed=False), text("when", "min", needed=False)
-    target: Any = first
-    if later is not None:
-        if when is None:
-            raise InputError(Problem("nothing", "the time of the second level, in min", "from"))
-        target = [("0 min", first), (when, later)]
-    site = str(fields.get("site", ""))
-    steered = {"site": "effect", "effect": compute.effect_of(site)} if site else {"site": "plasma"}
-    pump = Pump(concentration=text("concentration", "mg/mL") or "", max_rate=text("fastest", "mL/h") or "")
-    return suggest(
-        compute.model_of(model),
-        patient,
-        target,
-        form=fields.get("form", "bolus+infusion"),
-        until=text("until", "min") or "",
-        pump=pump,
-        **steered,
-    )
 
 
 def _form(model: str, sites: Mapping[str, str]) -> Tag:

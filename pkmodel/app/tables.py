@@ -9,14 +9,30 @@ from htmltools import Tag, TagList, tags
 
 from pkmodel.app.compute import Curve, Curves, effect_of
 from pkmodel.app.inputs import act, choice, number, text
-from pkmodel.app.panels import ROUTES, UNITS
 from pkmodel.app.readouts import Readout, duration_words, number_words, time_words
 from pkmodel.app.state import Arm, ArmKey, State
 from pkmodel.errors import InputError
 from pkmodel.instructions import course_for, heading, lines
 from pkmodel.metrics import LAST_WINDOW
+from pkmodel.plots.summary import Summary
 from pkmodel.simulation import Result
 
+#: What routes and units are called on the page.
+ROUTES = {
+    "iv": "IV",
+    "intranasal": "nose",
+    "oral": "mouth",
+    "film": "film (mouth)",
+}
+UNITS = {
+    "mg/kg": "mg/kg",
+    "mg": "mg",
+    "mg/kg/h": "mg/kg/h",
+    "ug/kg/min": "\u00b5g/kg/min",
+    "mg/h": "mg/h",
+    "devices": "devices of 28 mg",
+    "sprays": "sprays of 10 mg",
+}
 _GRADES = {
     "primary": "the numbers stand in the paper itself",
     "trace": "a public transcription that cites the paper's table row by row",
@@ -184,7 +200,7 @@ def nurse_table(curve: Curve) -> TagList:
     return TagList(*parts)
 
 
-def evidence(shown: Curves, people: Mapping[str, Result], said: Sequence[str]) -> Tag:
+def evidence(shown: Curves, people: Mapping[str, Result | Summary], said: Sequence[str]) -> Tag:
     """The models with their grades; what lies outside their range in sight, the rest to unfold."""
     models = {curve.model: curve.result.model for curve in shown.by_name.values()}
     names = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from pkmodel.errors import InputError, Problem
 from pkmodel.exact_figures import course_figures
 from pkmodel.metrics import LAST_WINDOW
 from pkmodel.plots.limits import unit_of
+from pkmodel.plots.summary import Summary, patients_of
 from pkmodel.specs.model import ModelSpec
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
+#: What a picture is drawn of: results, or summaries of them too.
+_Some = TypeVar("_Some", "Result", "Result | Summary")
 #: Shares of the patients that the edges of bands are at, with the median in the middle.
 EDGES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
@@ -33,12 +36,12 @@ class Curve:
     """An output or effect of a result: ``levels`` (n, t) in ``unit`` at ``hours`` (t,) from the start of the course.
 
     ``arm`` is the name of the result (empty where there is only one) and ``place`` its number from 0; ``rank`` is 0
-    for the drug itself, 1, 2, ... for what else is drawn of the same result.
+    for the drug itself, 1, 2, ... for what else is drawn of the same result. Of a summary ``levels`` are its edges.
     """
 
     arm: str
     place: int
-    result: Result
+    result: Result | Summary
     output: str
     rank: int
     unit: str
@@ -48,11 +51,13 @@ class Curve:
     @property
     def n(self) -> int:
         """The patients."""
-        return int(self.levels.shape[0])
+        return patients_of(self.result)
 
     @cached_property
     def edges(self) -> Floats:
         """(5, t) the levels that :data:`EDGES` of the patients are below; all alike for one patient."""
+        if isinstance(self.result, Summary):
+            return self.levels
         if self.n == 1:
             return np.repeat(self.levels, len(EDGES), axis=0)
         return quantiles(self.levels)
@@ -82,7 +87,7 @@ def quantiles(levels: Floats) -> Floats:
     return np.stack(found)
 
 
-def named(results: Result | Mapping[str, Result]) -> dict[str, Result]:
+def named(results: _Some | Mapping[str, _Some]) -> dict[str, _Some]:
     """Results by name, a single one under the empty name. Raises InputError where there is none."""
     if isinstance(results, Mapping):
         if not results:
@@ -105,7 +110,7 @@ def conversion(own: str, unit: str, what: str) -> float:
     return units.ratio(own, unit)
 
 
-def curves_of(results: Mapping[str, Result], outputs: Sequence[str]) -> list[Curve]:
+def curves_of(results: Mapping[str, Result | Summary], outputs: Sequence[str]) -> list[Curve]:
     """A curve for every output of every result, in the unit of the first.
 
     A metabolite that a model does not have is left out where others have it.
@@ -170,13 +175,13 @@ def axis_of(curves: Sequence[Curve]) -> str:
     return f"{what} [{unit}]"
 
 
-def evidence_of(results: Mapping[str, Result]) -> str:
+def evidence_of(results: Mapping[str, Result | Summary]) -> str:
     """The models behind a picture, each with its grade, one a line."""
     models = dict.fromkeys((result.model.id, result.model.evidence) for result in results.values())
     return "\n".join(f"{name} (evidence: {grade})" for name, grade in models)
 
 
-def credit(results: Mapping[str, Result], ax: Axes) -> None:
+def credit(results: Mapping[str, Result | Summary], ax: Axes) -> None:
     """Write the models and their grades along the right edge of a panel, smaller where it is low."""
     page = ax.get_figure(root=True)
     inches = ax.get_position().height * page.get_figheight() if page is not None else 3.0
@@ -190,9 +195,9 @@ def credit(results: Mapping[str, Result], ax: Axes) -> None:
     ax.text(1.004, 0.0, text, transform=ax.transAxes, fontsize=size, **look)
 
 
-def size_of(results: Mapping[str, Result]) -> str:
+def size_of(results: Mapping[str, Result | Summary]) -> str:
     """How many patients a picture is of, in words."""
-    sizes = list(dict.fromkeys(result.network.size for result in results.values()))
+    sizes = list(dict.fromkeys(patients_of(result) for result in results.values()))
     if sizes == [1]:
         return "one patient"
     return "n = " + " and ".join(f"{size:,}" for size in sizes) + " patients"

@@ -15,6 +15,7 @@ from pkmodel.given import SWALLOWED, GivenDose, GivenSession
 from pkmodel.ink import COLOURS, HATCHES, INK, pale
 from pkmodel.plots import time_axis
 from pkmodel.plots.curves import named
+from pkmodel.plots.summary import Summary, patients_of
 from pkmodel.plots.ticks import up
 from pkmodel.units import clock as duration
 
@@ -59,11 +60,13 @@ class Given:
     text: str
 
 
-def given_sessions(result: Result) -> list[Given]:
+def given_sessions(result: Result | Summary) -> list[Given]:
     """The sessions of a result that at least one patient had, as medians over those patients.
 
     Where a clinic stopped, held or slowed a session, the doses end where that ended, at the mean rate.
     """
+    if isinstance(result, Summary):
+        return list(result.given)
     found = []
     plan = result.schedule
     for index, session in enumerate(plan.sessions):
@@ -123,7 +126,7 @@ def _text(
 
 
 def doses(
-    results: Result | Mapping[str, Result],
+    results: Result | Summary | Mapping[str, Result | Summary],
     *,
     ax: Axes | None = None,
     clock: str | None = None,
@@ -161,7 +164,7 @@ def doses(
     for place, given in enumerate(shown):
         _draw(given, place, len(shown), span, ax, stems)
         _name(given, place, width / (span[1] - span[0]), span, ax, several=len(shown) > 1)
-    many = any(result.network.size > 1 for result in by_name.values())
+    many = any(patients_of(result) > 1 for result in by_name.values())
     note = "\n(median)" if many else ""
     ax.set_ylim(0, head * max(rates or amounts or [1.0]))
     if flat:
@@ -181,9 +184,14 @@ def doses(
     return ax
 
 
-def two_scales(results: Iterable[Result]) -> bool:
+def two_scales(results: Iterable[Result | Summary]) -> bool:
     """Whether there are doses over time and doses at once, so that a panel of doses has an axis on either side."""
-    over = [np.any(dose.over) for result in results for session in result.schedule.sessions for dose in session.doses]
+    over = [
+        bool(np.any(dose.over))
+        for result in results
+        for session in (result.given if isinstance(result, Summary) else result.schedule.sessions)
+        for dose in session.doses
+    ]
     return any(over) and not all(over)
 
 

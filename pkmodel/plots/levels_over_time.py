@@ -25,6 +25,7 @@ from pkmodel.plots.curves import (
 from pkmodel.plots.given_doses import doses, two_scales
 from pkmodel.plots.limits import Level, wrapped
 from pkmodel.plots.marking import check, mark_limits, mark_peaks, name_limits, peak_level, within
+from pkmodel.plots.summary import Summary
 from pkmodel.plots.ticks import up
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ _DECADES = 4.0
 
 
 def concentration(
-    results: Result | Mapping[str, Result],
+    results: Result | Summary | Mapping[str, Result | Summary],
     *,
     outputs: Sequence[str] = ("parent",),
     ax: Axes | None = None,
@@ -61,7 +62,7 @@ def concentration(
     Parameters
     ----------
     results
-        a result, or several by name to set side by side; in the unit of the first.
+        a result, or several by name to set side by side; in the unit of the first. A summary stands for its result.
     outputs
         outputs or effects of the models; metabolites are dashed.
     ax, dose_ax
@@ -104,7 +105,7 @@ def concentration(
 
 
 def draw(
-    by_name: Mapping[str, Result],
+    by_name: Mapping[str, Result | Summary],
     outputs: Sequence[str],
     ax: Axes,
     *,
@@ -172,7 +173,7 @@ def _draw(curve: Curve, hours: Floats, edges: Floats, ax: Axes, *, alone: bool) 
     ax.plot(hours, edges[edges.shape[0] // 2], label=curve.title, markevery=every, zorder=3, **look)
 
 
-def _explain(curves: Sequence[Curve], by_name: Mapping[str, Result], ax: Axes, *, normalise: bool) -> None:
+def _explain(curves: Sequence[Curve], by_name: Mapping[str, Result | Summary], ax: Axes, *, normalise: bool) -> None:
     """The label of the axis with n, the legend, and the grade of the models at the right edge."""
     what = axis_of(curves)
     if normalise:

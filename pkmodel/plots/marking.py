@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pkmodel.ink import COLOURS, INK, LIMIT, apart
 from pkmodel.plots.curves import Curve, conversion, exact_peaks, figures
 from pkmodel.plots.limits import Level
+from pkmodel.plots.summary import Summary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -155,7 +156,12 @@ def peak_of(curve: Curve, span: tuple[float, float]) -> tuple[float, float]:
     at = int(middle.argmax())
     time, level = float(curve.hours[shown][at]), float(middle[at])
     result = curve.result
-    if curve.n > 1 or result.assay is not None or curve.output not in result.model.outputs:
+    if (
+        curve.n > 1
+        or isinstance(result, Summary)
+        or result.assay is not None
+        or curve.output not in result.model.outputs
+    ):
         return time, level
     factor = conversion(result.model.observables[curve.output], curve.unit, curve.output)
     for when, peak in exact_peaks(result, curve.output):

@@ -16,6 +16,7 @@ from pkmodel.plots.curves import EDGES, Curve, curves_of, named, quantiles
 from pkmodel.plots.given_doses import doses, two_scales
 from pkmodel.plots.levels_over_time import MARKERS, draw
 from pkmodel.plots.limits import Level
+from pkmodel.plots.summary import Summary
 from pkmodel.plots.ticks import up
 
 if TYPE_CHECKING:
@@ -137,6 +138,8 @@ def _same(one: Curve, other: Curve, name: str, its: str) -> None:
     if one.hours.shape != other.hours.shape or not np.allclose(one.hours, other.hours, rtol=1e-12, atol=1e-12):
         expected = f"the times of {name}: the same `every` and `until`"
         raise InputError(Problem(f"{its} on other times", expected, path="results"))
+    if isinstance(one.result, Summary) or isinstance(other.result, Summary):
+        raise InputError(Problem("a summary", "results with every patient, to pair them", path="results"))
     if not _alike(one.result.network.population, other.result.network.population):
         raise InputError(Problem(f"{its} in other patients", f"the patients of {name}", path="results"))
 

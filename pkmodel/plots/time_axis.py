@@ -16,6 +16,7 @@ from pkmodel.plots.ticks import across
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from pkmodel.plots.summary import Summary
     from pkmodel.simulation import Result
 
 #: Hours from which on an axis counts days.
@@ -36,7 +37,7 @@ def time_of_day(text: str) -> float:
     return int(match[1]) + int(match[2]) / 60
 
 
-def span_of(results: Iterable[Result], window: tuple[float, float] | None) -> tuple[float, float]:
+def span_of(results: Iterable[Result | Summary], window: tuple[float, float] | None) -> tuple[float, float]:
     """The hours to show: ``window``, or all that the longest result has. Raises InputError for an impossible window."""
     last = max(float(result.time[-1]) for result in results)
     if window is None:

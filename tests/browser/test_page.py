@@ -7,7 +7,6 @@ import shlex
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from urllib.request import Request, urlopen
 import pandas as pd
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
+from serving import Served
 from watching import Watch, assert_accessible
 
 import pkmodel as pk
@@ -27,30 +27,9 @@ pytestmark = pytest.mark.xdist_group("page")  # one server for all of them
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(page_served: Served) -> str:
     """The page, served by the command as a user types it."""
-    folder = tmp_path_factory.mktemp("served")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    words = [sys.executable, "-c", "from pkmodel.cli import entry; entry()", "app", "--no-browser", "--port", str(port)]
-    with (folder / "log").open("w") as log:
-        served = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=log, text=True, cwd=folder)
-        assert served.stdout is not None
-        said = served.stdout.readline().strip()
-        assert said == f"http://127.0.0.1:{port}", (folder / "log").read_text()
-        for _ in range(600):
-            try:
-                urlopen(said, timeout=5).close()
-                break
-            except OSError:
-                assert served.poll() is None, (folder / "log").read_text()
-                time.sleep(0.1)
-        yield said
-        served.terminate()
-        served.wait(20)
-        served.stdout.close()
-    assert "Traceback" not in (folder / "log").read_text()
+    return page_served.address
 
 
 @pytest.fixture(scope="module")
@@ -255,7 +234,7 @@ def test_a_lesson_from_start_to_reveal(fresh: Page, tmp_path: Path) -> None:
     expect(fresh.locator("#lesson_answer")).to_contain_text(answer.sentence)
     expect(fresh.locator("#lesson_step")).to_contain_text(answer.why[0])
     expect(fresh.locator("#messages")).to_be_empty()
-    assert fresh.locator("#lesson_picture img").get_attribute("src") != before
+    expect(fresh.locator("#lesson_picture img")).not_to_have_attribute("src", before or "")
     assert_accessible(fresh)
     with fresh.expect_download() as download:
         fresh.get_by_role("link", name="Worksheet", exact=True).click()

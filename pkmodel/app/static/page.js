@@ -180,7 +180,8 @@
       };
       look();
     });
-    jQuery(document).on("shiny:idle", () => {
+    // The picture of what was sent last is there, or what was wrong with it is said.
+    Shiny.addCustomMessageHandler("done", (_) => {
       inflight = false;
       send();
     });
