@@ -104,7 +104,8 @@ class Block:
                 sums = np.zeros((self.rates.shape[1], found.size))
                 for (i, j), entry in sorted(jacobian.items(), key=lambda item: item[0]):  # the same sums in any block
                     if (j, i) in jacobian:
-                        sums[i] += np.sqrt(np.abs(entry * jacobian[j, i]))
+                        # Two roots and not that of the product, which rates of 1e200 would carry past all numbers.
+                        sums[i] += np.sqrt(np.abs(entry)) * np.sqrt(np.abs(jacobian[j, i]))
                 found = np.fmax(found, sums.max(axis=0))
         return found
 

@@ -22,6 +22,9 @@ from pkmodel.streams import normals
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+#: A session of so many vials is a mistake in the product or in the dose.
+MOST_VIALS = 1e9
+
 
 @dataclass(frozen=True)
 class Draw:
@@ -201,7 +204,11 @@ def _vials(planned: PlannedSession, volume: Floats) -> tuple[Ints | None, Floats
     product = planned.product
     if product is None or product.vial is None:
         return None, None
-    vials = np.ceil(volume / product.vial.value * (1 - WHOLE)).astype(np.int64)
+    opened = np.ceil(volume / product.vial.value * (1 - WHOLE))
+    if not (opened < MOST_VIALS).all():
+        found = f"{opened.max():.3g} vials of {product.vial.text} for a session"
+        raise InputError(Problem(found, "a dose that fits the product", path="product"))
+    vials = opened.astype(np.int64)
     return vials, _times(vials, product.vial.value * product.concentration.value)
 
 

@@ -154,4 +154,4 @@ def _compartment(text: str, compartments: Compartments) -> int:
         return _UNKNOWN
     if number == 0:
         return compartments.default - 1 if compartments.default else _UNCLEAR
-    return int(number) - 1 if number == int(number) and 1 <= number <= len(names) else _UNKNOWN
+    return int(number) - 1 if 1 <= number <= len(names) and number == int(number) else _UNKNOWN
