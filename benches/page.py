@@ -108,7 +108,7 @@ def measure(chromium: Browser, address: str, browsers: int) -> None:
     pages[0].wait_for_timeout(1000)
     rounds = []
     for step in range(4):
-        for place, page in enumerate(pages):  # all at once, each with a weight of its own, none with that of a fresh page
+        for place, page in enumerate(pages):  # all at once, none with the weight of a fresh page
             page.evaluate(f"() => {{ window.result = ({MOVE})({61.5 + step + 5 * place}); }}")
         rounds += [page.evaluate("async () => await window.result") for page in pages]
     said(f"redraw in {browsers} browsers at once", rounds)
