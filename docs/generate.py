@@ -6,8 +6,10 @@ repository. ``pages()`` gives them as text.
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,7 @@ def pages() -> dict[str, str]:
     made["effects"] = effects_page()
     made["shipped"] = shipped_page()
     made["commands"] = commands_page()
+    made["modules"] = modules_page()
     return made
 
 
@@ -245,6 +248,40 @@ def shipped_page() -> str:
             rows.append([f"`{name}`", item.title or "", _source(source) if source else ""])
         text += f"\n## {kind.capitalize()}\n\n{_table(['name', 'what', 'source'], rows)}"
     return text
+
+
+# Modules ---------------------------------------------------------------------------------------------------------
+
+
+def layers() -> list[list[str]]:
+    """The layers of the import contract, from the command line down; modules of one layer do not know each other."""
+    with (FOLDER.parents[1] / "pyproject.toml").open("rb") as file:
+        contracts = tomllib.load(file)["tool"]["importlinter"]["contracts"]
+    (arrow,) = (contract["layers"] for contract in contracts if contract["type"] == "layers")
+    return [[name.strip() for name in layer.split(":")] for layer in arrow]
+
+
+def modules_page() -> str:
+    """Every module with what it says of itself, in the order of the import contract."""
+    text = (
+        "# Modules\n\nMade from the import contract in `pyproject.toml`: a module may import those below it, and none "
+    )
+    text += (
+        "above. Kernels (`pkmodel.core`) know nothing of the rest. Modules below `pkmodel.disclaimer` are not in the "
+    )
+    text += "contract.\n\n"
+    rows: list[list[object]] = []
+    package = FOLDER.parents[1] / "pkmodel"
+    there = {
+        f"pkmodel.{path.parent.name if path.stem == '__init__' else path.stem}"
+        for path in package.glob("*/__init__.py")
+    }
+    there |= {f"pkmodel.{path.stem}" for path in package.glob("*.py") if not path.stem.startswith("__")}
+    ordered = [name for layer in layers() for name in layer]
+    for name in [*ordered, *sorted(there - set(ordered))]:
+        said = inspect.getdoc(importlib.import_module(name)) or ""
+        rows.append([f"`{name}`", _cell(_plain(said))])
+    return text + _rows(["module", "what it answers"], rows)
 
 
 # Commands --------------------------------------------------------------------------------------------------------

@@ -50,6 +50,25 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"pkmodel {version('pkmodel')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    pass
+
+
 app.add_typer(library.models, name="models")
 app.add_typer(effects.effects, name="effects")
 app.add_typer(library.protocols, name="protocols")

@@ -58,3 +58,24 @@ def test_links_lead_somewhere(page: Path, made: dict[str, str]) -> None:
             assert Path(target).stem in made
         else:
             assert (DOCS / target).exists(), target
+
+
+def test_every_module_is_listed(made: dict[str, str]) -> None:
+    """Those of the package, each with what it is for; the contract names none that is gone."""
+    there = {f"pkmodel.{path.stem}" for path in (ROOT / "pkmodel").iterdir() if _is_module(path)}
+    assert {name for layer in generate.layers() for name in layer} <= there
+    assert all(re.search(rf"\| `{re.escape(name)}` \| \w", made["modules"]) for name in there)
+
+
+def _is_module(path: Path) -> bool:
+    return (path.suffix == ".py" or (path / "__init__.py").exists()) and not path.stem.startswith("__")
+
+
+def test_architecture_names_what_there_is() -> None:
+    """No module on the page is one that is gone."""
+    page = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    for name in re.findall(
+        r"`([a-z_]+(?:\.[a-z_]+|/[a-z_]*)?)`", page.split("| question | owner |")[1].split("**Kernels")[0]
+    ):
+        place = ROOT / "pkmodel" / name.split(".")[0]
+        assert place.with_suffix(".py").exists() or place.is_dir(), name

@@ -335,3 +335,11 @@ def test_an_inhibitor_of_cyp2b6(command: Callable[..., Any], tmp_path: Path) -> 
     refused = command(*given, "--cyp2b6-activity", "2")
     assert refused.code == 2
     assert "a number from 0 to 1" in refused.err
+
+
+def test_version(command: Command) -> None:
+    """That of the installed distribution, and nothing else is done."""
+    from importlib.metadata import version
+
+    told = command("--version")
+    assert (told.code, told.out, told.err) == (0, f"pkmodel {version('pkmodel')}\n", "")
