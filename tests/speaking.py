@@ -79,7 +79,7 @@ class Speaker:
         assert self._connection is not None
         await self._connection.send(message if isinstance(message, (str, bytes)) else json.dumps(message))
 
-    async def edit(self, changes: Mapping[str, Any], *, within: float = 60.0) -> float:
+    async def edit(self, changes: Mapping[str, Any], *, within: float = 120.0) -> float:
         """Change fields, and wait until that is done; s."""
         self.count += 1
         before, begin = self._done, time.perf_counter()
@@ -93,7 +93,7 @@ class Speaker:
         given = {"n": self.count, "act": name, "arg": arg, "fields": dict(fields or {})}
         await self.say({"method": "update", "data": {"act": given}})
 
-    async def until(self, test: Any, within: float = 60.0) -> None:
+    async def until(self, test: Any, within: float = 120.0) -> None:
         """Wait until something is so. Raises TimeoutError, or ConnectionError where the server has closed."""
 
         def seen() -> bool:
