@@ -193,17 +193,15 @@ REFUSED = [
     {"effects": "x" * 1999},
     {"a.rows.0.count": 1_000_000},
     {"a.rows.0.at": "876000 h ago"},
-    {"a.rows.0.over": "9" * 1999 + " h"},
+    {"a.rows.0.over": "9" * 1998 + " h"},  # the most letters that a field may have
     {"a.rows.0.dose": "-0"},
     {"a.rows.10000.dose": 1},
-    {"a.model": "__import__"},
     {"a.source": "text"},
     {"a.__class__.__init__": "x"},
     {"version": 2},
 ]
 
 
-@pytest.mark.skip(reason="on main one of these edits is not answered, on its own branch all were: look first")
 def test_fields_that_hold_too_much_or_the_wrong_kind_are_refused_and_the_curve_stays(page_served: Served) -> None:
     async def one() -> None:
         async with Speaker(page_served.address, f"?s={packed(State(a=ROWS))}") as speaker:
@@ -217,6 +215,22 @@ def test_fields_that_hold_too_much_or_the_wrong_kind_are_refused_and_the_curve_s
                 await speaker.act("reset")
                 await speaker.act("undo")
                 await speaker.edit({"new.at": "5 min"})
+            assert not speaker.errors
+
+    asyncio.run(one())
+
+
+def test_a_model_that_is_none_is_said_beside_the_curve_of_the_usual_one(page_served: Served) -> None:
+    """As one is that does not fit the course: which model is drawn instead stands with its evidence."""
+
+    async def one() -> None:
+        async with Speaker(page_served.address, f"?s={packed(State(a=ROWS))}") as speaker:
+            await speaker.until(lambda: speaker.pictures)
+            headline = speaker.shown["headline"]
+            await speaker.edit({"a.model": "__import__"})
+            said = "__import__ does not fit this course"
+            await speaker.until(lambda: said in str(speaker.shown["evidence"]))
+            assert speaker.shown["headline"] == headline
             assert not speaker.errors
 
     asyncio.run(one())
