@@ -27,7 +27,7 @@ from pkmodel.specs.yaml_tree import read_yaml_text
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 FEW = 100
-#: What a fence may hold: commands, Python, files, and output (which tests of the command line look at).
+#: What a fence may hold: commands, Python, files, and output, which is not compared here.
 LANGUAGES = ("sh", "python", "yaml", "text")
 #: Files that pages take as the reader's own.
 OWN = {"my_scenario.yaml": ("scenarios", "nasal_induction"), "my_protocol.yaml": ("protocols", "iv_single")}
