@@ -26,8 +26,8 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-#: Patients that a thread takes at a time.
-_BLOCK = 2500
+#: Patients that a thread takes at a time: half of them, because what a block costs besides is spent in Python.
+_BLOCK = 5000
 
 
 @pytest.fixture(scope="module")

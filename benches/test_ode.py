@@ -24,8 +24,9 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-#: Patients that a thread takes at a time. The C hands out eight; cores that are not alike would wait for one another.
-_BLOCK = 64
+#: Patients that a thread takes at a time. The C hands out eight; here a block costs a millisecond or two besides, and
+#: larger ones would have the faster of two cores wait.
+_BLOCK = 256
 
 
 @pytest.fixture(scope="module")
