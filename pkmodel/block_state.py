@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -59,14 +60,17 @@ class State:
     """The state of a block, read back; to be used in a ``with`` statement."""
 
     def __init__(self, file: Path):
-        self._archive = np.load(file, allow_pickle=False)
-        self._named = json.loads(self._archive["named"].tobytes())
+        with ExitStack() as on_failure:
+            stream = on_failure.enter_context(file.open("rb"))
+            self._archive = np.load(stream, allow_pickle=False)
+            self._named = json.loads(self._archive["named"].tobytes())
+            self._close = on_failure.pop_all()
 
     def __enter__(self) -> State:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._archive.close()
+        self._close.close()
 
     def add_to(self, sums: Iterable[CaseSums]) -> None:
         """Add the counts of the block to those of other patients."""

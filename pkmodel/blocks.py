@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
 import threading
+import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +29,7 @@ from pkmodel.block_state import State
 from pkmodel.cases import Case
 from pkmodel.chunk import Chunk, no_sums, run_chunk
 from pkmodel.engine import AUTO, Numerics
+from pkmodel.errors import InputError, Problem, shown
 from pkmodel.outcome import CaseSums, Study
 from pkmodel.specs.library import Scenario
 from pkmodel.study import BLOCK
@@ -205,11 +210,17 @@ def assemble(job: Job, parts: Sequence[Path], folder: Path) -> Study:
     ----------
     parts
         the folder of every block, in order; they are read one at a time.
+
+    Raises
+    ------
+    InputError
+        where a file of a block is not what :func:`write` left.
     """
     cases = job.cases
     for name in TABLES:
         if (parts[0] / name).is_file():
-            joined.join([part / name for part in parts], folder / name)
+            with _readable(parts[0].parent / name):
+                joined.join([part / name for part in parts], folder / name)
     sums = [no_sums(case) for case in cases]
     n = job.scenario.spec.n
     compared = [{request: _room(n, folder) for request in case.compared} for case in cases]
@@ -217,7 +228,7 @@ def assemble(job: Job, parts: Sequence[Path], folder: Path) -> Study:
     at = 0
     for number, part in enumerate(parts):
         to = at + len(job.patients(number))
-        with State(part / STATE) as state:
+        with _readable(part / STATE), State(part / STATE) as state:
             state.add_to(sums)
             for index, case in enumerate(cases):
                 for place, request in enumerate(case.compared):
@@ -226,6 +237,18 @@ def assemble(job: Job, parts: Sequence[Path], folder: Path) -> Study:
                     answers[index][asked][at:to] = state.values("answers", index, place)
         at = to
     return Study(job.scenario, cases, sums, compared, job.numerics, answers)
+
+
+@contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    """Say of a file of blocks that it is not what was written, whatever goes wrong when it is read."""
+    wrong = (LookupError, ValueError, TypeError, AttributeError, EOFError, BadZipFile, zlib.error, struct.error)
+    try:
+        yield
+    except (*wrong, FileNotFoundError, RecursionError) as error:
+        found = f"a file that cannot be read ({type(error).__name__}: {shown(str(error))})"
+        expected = "what the run wrote: delete the folder of the block and go on by run --resume"
+        raise InputError(Problem(found, expected, where=str(file))) from None
 
 
 #: Values of more patients than this lie in a file that the system pages in and out, not in memory.

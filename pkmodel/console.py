@@ -14,6 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 
 from pkmodel.disclaimer import NOT_FOR_CARE
+from pkmodel.errors import printable
 from pkmodel.units import clock
 
 if TYPE_CHECKING:
@@ -38,13 +39,14 @@ def _plain(value: Any) -> Any:
 
 def text(line: str, *, bold: bool = False, indent: int = 0) -> None:
     """Print a line of plain text, wrapped, whatever brackets are in it."""
-    marked = f"[bold]{escape(line)}[/bold]" if bold else escape(line)
+    line = escape(printable(line, "\n\t\u00a0"))
+    marked = f"[bold]{line}[/bold]" if bold else line
     out.print(Padding(marked, (0, 0, 0, indent)) if indent else marked)
 
 
 def note(line: str) -> None:
     """Print a message on standard error."""
-    err.print(line, markup=False)
+    err.print(printable(line, "\n"), markup=False)
 
 
 def table(rows: Sequence[dict[str, Any]], columns: Sequence[str], *, right: Sequence[str] = ()) -> None:

@@ -32,7 +32,7 @@ class Problem:
         parts += [f"found {self.found}", f"expected {self.expected}"]
         if self.nearest:
             parts.append(f"nearest {self.nearest}")
-        return "  ".join(parts)
+        return printable("  ".join(parts))
 
     def at(self, *, path: str | None = None, where: str | None = None, line: int | None = None) -> Problem:
         """The same problem at a place that only the caller knows."""
@@ -70,10 +70,24 @@ class Interrupted(KeyboardInterrupt):
     """A run was interrupted, and what it had done is kept; the message says where."""
 
 
+def printable(text: str, keep: str = "") -> str:
+    """A text that does nothing but stand where it is printed: what cannot be seen is written out, as ``\\x1b``.
+
+    A title, a column or the name of a file may come from anybody, and a terminal obeys what it is sent: colours, a
+    cursor that goes back over a verdict, letters that run from right to left. ``keep`` lists what may stay besides.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        letter if letter.isprintable() or letter in keep else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
+
+
 def shown(value: object, limit: int = 60) -> str:
     """A value as an error message quotes it: short, on one line, never a flood."""
     text = value if isinstance(value, str) else repr(value)
-    text = " ".join(text.split()) if text.strip() else repr(text)
+    text = " ".join(printable(text, " \n\t\u00a0").split()) if text.strip() else repr(text)
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 

@@ -37,6 +37,8 @@ def join(parts: Sequence[Path], out: Path) -> None:
     Raises ValueError where a part is no such file.
     """
     if len(parts) == 1:
+        with parts[0].open("rb") as source:
+            _footer_of(source, parts[0])
         with named(out):
             shutil.copyfile(parts[0], out)
         return

@@ -7,12 +7,12 @@ options that changed it. A text is used as it was, whatever the library or the d
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pkmodel.errors import InputError, Problem
+from pkmodel import kept_json
+from pkmodel.errors import InputError, Problem, shown
 from pkmodel.specs import loading
 from pkmodel.specs.library import Loaded, Scenario, load_scenario
 from pkmodel.specs.yaml_tree import Document, read_yaml_text
@@ -59,70 +59,51 @@ def scenario_of(inputs: dict[str, Any], where: str) -> Scenario:
         where they are of another format, a text is not the one whose hash stands beside it, or this version of the
         package does not take it. ``where`` is the file, for messages.
     """
-    try:
-        if inputs["format"] != FORMAT:
-            raise InputError(Problem(f"format {inputs['format']}", f"format {FORMAT}", "format", where))
-        documents = []
-        for item in inputs["files"]:
-            _check(item, item["asked"], where)
-            document = read_yaml_text(item["text"], f"{where}: {item['asked']}", Path(item["asked"]))
-            document.asked = (item["kind"], item["asked"])
-            documents.append(document)
-        head = inputs["scenario"]
-        source: Any = head.get("tree")
-        if source is None:
-            _check(head, head["name"], where)
-            source = f"{head['name']}.yaml"
-            own = read_yaml_text(head["text"], f"{where}: {head['name']}", Path(source))
-            own.asked = ("scenarios", source)
-            documents.append(own)
-        n, seed, models = inputs["n"], inputs["seed"], inputs["models"]
-    except (KeyError, TypeError) as error:
-        raise InputError(Problem(f"nothing of {error}", f"the {FILE} that a run wrote", where=where)) from None
-    return _made(documents, source, n, seed, models)
+    if inputs.get("format") != FORMAT:
+        raise InputError(Problem(f"format {shown(inputs.get('format'))}", f"format {FORMAT}", "format", where))
+    kept = kept_json.checked(inputs, kept_json.Inputs, where)
+    documents = [_document(item.text, item.sha256, item.asked, where) for item in kept.files]
+    for item, document in zip(kept.files, documents, strict=True):
+        document.asked = (item.kind, item.asked)
+    head, source = kept.scenario, kept.scenario.tree
+    if source is not None:
+        return _made(documents, source, kept.n, kept.seed, kept.models)
+    if head.text is None:
+        raise InputError(Problem("nothing", "the text of the scenario, or its tree", "scenario", where))
+    own = _document(head.text, head.sha256, head.name, where)
+    own.asked = ("scenarios", f"{head.name}.yaml")
+    return _made([*documents, own], own.asked[1], kept.n, kept.seed, kept.models)
 
 
-def _made(documents: list[Document], source: Any, n: int | None, seed: int, models: list[str]) -> Scenario:
+def _document(text: str, sha256: str, name: str, where: str) -> Document:
+    """A text that decided a run, if it is still the one that the run noted."""
+    found = hashlib.sha256(text.encode("utf-8", errors="surrogatepass")).hexdigest()
+    if found != sha256:
+        expected = f"{shown(sha256[:12])}..., which the run noted: the text was changed"
+        raise InputError(Problem(f"a text with the hash {found[:12]}...", expected, name, where))
+    return read_yaml_text(text, f"{where}: {name}", Path(name))
+
+
+def _made(documents: list[Document], source: Any, n: int | None, seed: int, models: Sequence[str]) -> Scenario:
     with loading.kept(documents):
         scenario = load_scenario(source).with_options(n=n, seed=seed)
         return scenario.with_models(models) if models else scenario
 
 
-def _check(item: dict[str, Any], name: str, where: str) -> None:
-    found = hashlib.sha256(item["text"].encode()).hexdigest()
-    if found != item["sha256"]:
-        expected = f"{item['sha256'][:12]}..., which the run noted: the text was changed"
-        raise InputError(Problem(f"a text with the hash {found[:12]}...", expected, name, where))
-
-
 def read(file: Path) -> Scenario:
     """The scenario of an ``inputs.json``. Raises InputError where there is none, or as :func:`scenario_of` does."""
-    return scenario_of(read_json(file, "a run's"), str(file))
+    return scenario_of(kept_json.read(file, "a run's"), str(file))
 
 
-def check_against(scenario: Scenario, manifest: Mapping[str, Any], file: Path) -> None:
+def check_against(scenario: Scenario, manifest: kept_json.Manifest, file: Path) -> None:
     """Raise InputError where the inputs of a run are not those whose hashes its manifest holds.
 
     ``file`` is where they were read from.
     """
     here = {key: item.sha256 for key, item in scenario.inputs.items()}
-    noted: Mapping[str, Any] = manifest.get("inputs", {})
+    noted = {key: item.sha256 for key, item in manifest.inputs.items()}
     for key in dict.fromkeys((*noted, *here)):
-        there = noted.get(key, {}).get("sha256")
+        there = noted.get(key)
         if here.get(key) != there:
             found, expected = f"hash {str(here.get(key))[:12]}", f"{str(there)[:12]}, as manifest.json says"
             raise InputError(Problem(found, expected, key, str(file)))
-
-
-def read_json(file: Path, whose: str) -> dict[str, Any]:
-    """A JSON file of a run. Raises InputError where it is not there or no such file."""
-    expected = f"{whose} {file.name}"
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(Problem("no such file", expected, where=str(file))) from None
-    except (OSError, ValueError) as error:
-        raise InputError(Problem(f"a file that cannot be read ({error})", expected, where=str(file))) from None
-    if not isinstance(found, dict):
-        raise InputError(Problem("something else", expected, where=str(file)))
-    return found

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pkmodel import blocks, kept_inputs, report, run_folder
+from pkmodel import blocks, report, run_folder
 from pkmodel.errors import InputError, Problem
 from pkmodel.outcome import Study
-from pkmodel.run_folder import FILE, Shard
+from pkmodel.run_folder import Shard
 from pkmodel.workplace import PARTS, workplace
 
 
@@ -31,7 +31,7 @@ def merge(
     places = [Path(folder) for folder in folders]
     if not places:
         raise InputError(Problem("no directory", "the directories of all shards of a run", "merge"))
-    known = [kept_inputs.read_json(place / PARTS / FILE, "a shard's") for place in places]
+    known = [run_folder.identity_in(place / PARTS, "a shard's") for place in places]
     for place, own in zip(places[1:], known[1:], strict=True):
         # Machines may differ in their processors; which ones they were is in the manifest.
         unlike = run_folder.differences(known[0] | {"shard": ""}, own | {"shard": ""}, ("cpu.",))

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel import kept_inputs, provenance, report, run_folder
+from pkmodel import kept_inputs, kept_json, provenance, report, run_folder
 from pkmodel.engine import Numerics
-from pkmodel.errors import InputError, Problem
-from pkmodel.study import BLOCK, Progress
+from pkmodel.study import Progress
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -97,30 +96,34 @@ def replay(folder: Path, *, jobs: int = 1, progress: Progress | None = None) -> 
         where the directory is not that of a finished run, or its inputs are not those that its manifest names.
     """
     manifest_file, inputs_file = folder / "manifest.json", folder / kept_inputs.FILE
-    manifest = kept_inputs.read_json(manifest_file, "a finished run's")
+    manifest = kept_json.checked(
+        kept_json.read(manifest_file, "a finished run's"), kept_json.Manifest, str(manifest_file)
+    )
     scenario = kept_inputs.read(inputs_file)
     kept_inputs.check_against(scenario, manifest, inputs_file)
     # A number of patients that a precision took is found again, with the intervals that go with it.
-    n = manifest.get("n") if scenario.spec.precision is None else None
-    scenario = scenario.with_options(n=n, seed=manifest.get("seed"))
-    options = manifest.get("options", {})
-    try:
-        numerics = Numerics(options["engine"], options["method"], options["tolerance"])
-        asked = {"strict": options["strict"], "all_metrics": options["metrics"] == "all"}
-    except (KeyError, TypeError) as error:
-        expected = "the options of a run: this one was made by another version"
-        raise InputError(Problem(f"nothing of {error}", expected, "options", str(manifest_file))) from None
+    n = manifest.n if scenario.spec.precision is None else None
+    scenario = scenario.with_options(n=n, seed=manifest.seed)
+    options = manifest.options
     with tempfile.TemporaryDirectory(prefix="pkmodel-replay-") as place:
-        again, block = Path(place) / "again", int(manifest.get("block", BLOCK))
+        again = Path(place) / "again"
         report.run(
-            scenario, again, jobs=jobs, numerics=numerics, progress=progress, block=block, pictures=False, **asked
+            scenario,
+            again,
+            jobs=jobs,
+            numerics=Numerics(options.engine, options.method, options.tolerance),
+            progress=progress,
+            block=manifest.block,
+            pictures=False,
+            strict=options.strict,
+            all_metrics=options.metrics == "all",
         )
         files = tuple(
             compare(folder / name, again / name)
             for name in COMPARED
             if (folder / name).is_file() or (again / name).is_file()
         )
-    then = {"versions": manifest.get("versions", {}), "cpu": manifest.get("cpu", {})}
+    then = {"versions": manifest.versions, "cpu": manifest.cpu}
     now = {"versions": provenance.versions(), "cpu": provenance.cpu()}
     changed = tuple(
         f"{item.path} {item.expected.removesuffix(', as the run began')}, now {item.found}"

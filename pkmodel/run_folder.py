@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pkmodel import blocks, kept_inputs, provenance
+from pkmodel import blocks, kept_inputs, kept_json, provenance
 from pkmodel.blocks import Job
 from pkmodel.engine import Numerics
 from pkmodel.errors import InputError, Interrupted, Problem, RunError
@@ -79,15 +79,24 @@ def job_of(folder: Path) -> tuple[Job, Shard]:
 
     Raises InputError where there is none, or its files do not belong together.
     """
-    known = kept_inputs.read_json(folder / FILE, "an unfinished run's")
+    known = kept_json.checked(identity_in(folder), kept_json.Identity, str(folder / FILE))
     scenario = kept_inputs.read(folder / kept_inputs.FILE)
+    options = known.options
+    numerics = Numerics(options.engine, options.method, options.tolerance)
+    return Job(scenario, options.strict, options.metrics == "all", numerics, known.block), Shard.read(known.shard)
+
+
+def identity_in(folder: Path, whose: str = "an unfinished run's") -> dict[str, Any]:
+    """What decided the bits of an unfinished run, or of a shard, as its folder has it.
+
+    Raises InputError where there is none, or it is not in its shape.
+    """
+    known = kept_json.read(folder / FILE, whose)
     try:
-        options = known["options"]
-        numerics = Numerics(options["engine"], options["method"], options["tolerance"])
-        metrics, shard = options["metrics"] == "all", Shard.read(known["shard"])
-        return Job(scenario, options["strict"], metrics, numerics, known["block"]), shard
-    except (KeyError, TypeError) as error:
-        raise InputError(Problem(f"nothing of {error}", f"the {FILE} of a run", where=str(folder / FILE))) from None
+        Shard.read(kept_json.checked(known, kept_json.Identity, str(folder / FILE)).shard)
+    except InputError as error:
+        raise InputError([problem.at(where=str(folder / FILE)) for problem in error.problems]) from None
+    return known
 
 
 def differences(known: Mapping[str, Any], now: Mapping[str, Any], leave: tuple[str, ...] = ()) -> Iterator[Problem]:
@@ -158,7 +167,7 @@ def _open(out: Path, folder: Path, now: dict[str, Any], job: Job, *, resume: boo
     if (folder / FILE).is_file():
         done = blocks.finished(folder)
         if resume:
-            known = kept_inputs.read_json(folder / FILE, "an unfinished run's")
+            known = identity_in(folder)
             if problems := [problem.at(where=str(folder / FILE)) for problem in differences(known, now)]:
                 raise InputError(problems)
             return False

@@ -86,12 +86,19 @@ def sync(path: Path) -> None:
             os.close(handle)
 
 
+def nameable(path: Path, option: str) -> None:
+    """Raise InputError where a path holds a NUL, of which the system says nothing but that it is a wrong value."""
+    if "\0" in str(path):
+        raise InputError(Problem(f"{path}: a name that nothing can have", "a name without NUL", option))
+
+
 def check(file: Path, option: str) -> None:
     """See whether a file can be written, before the work that fills it.
 
     Raises InputError where it cannot, with ``option`` as what named it, and RunError where the disk is full or broken.
     """
     expected = "a file that can be written"
+    nameable(file, option)
     try:
         with suppress(FileNotFoundError):
             kind = file.stat().st_mode

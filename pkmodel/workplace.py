@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pkmodel import lock
 from pkmodel.errors import Interrupted
-from pkmodel.whole import PREFIX, failure, named, refusal, sweep, sync
+from pkmodel.whole import PREFIX, failure, nameable, named, refusal, sweep, sync
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -96,6 +96,7 @@ def workplace(out: Path, own: Sequence[str] = ALL_FILES, *, spent: str | None = 
     RunError
         where the disk is full or broken, or the directory vanishes.
     """
+    nameable(out, "--out")
     with ExitStack() as at_the_end:
         missing = [folder for folder in (out, *out.parents) if not os.path.exists(folder)]  # noqa: PTH110 - never raises
         at_the_end.callback(_remove_empty, missing)

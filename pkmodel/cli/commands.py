@@ -149,7 +149,7 @@ def run(
     loaded = load_scenario(scenario).with_options(n=n, seed=seed)
     if model:
         loaded = loaded.with_models(model)
-    folder = running.out_path(output) or Path("results") / loaded.id
+    folder = running.out_path(output) or running.own_folder(loaded.id)
     numerics = Numerics(engine=engine.value, tolerance=tolerance)
     asked = large.Asked(jobs, strict, metrics is Metrics.all, numerics, resume, scheduler)
     if shard is not None:

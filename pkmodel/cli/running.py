@@ -18,6 +18,16 @@ def out_path(text: str | None) -> Path | None:
     return Path(text) if text is not None else None
 
 
+def own_folder(scenario: str) -> Path:
+    """The directory of a scenario where none was asked for.
+
+    Raises InputError where its name, which is that of its file, would lead elsewhere: ``...yaml`` is called ``..``.
+    """
+    if scenario in ("", ".", ".."):
+        raise InputError(Problem(f"a scenario called {scenario or 'nothing'}", "a directory to write to", "--out"))
+    return Path("results") / scenario
+
+
 def out_file(text: str | None, kinds: Sequence[str] = (), option: str = "--out") -> Path | None:
     """The file that an option names, of one of these kinds (``.csv``), once it is seen that it can be written.
 

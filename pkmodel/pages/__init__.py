@@ -11,7 +11,16 @@ byte, wherever the directory goes. Neither the date nor the command as it was ty
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from pkmodel.errors import InputError
+
+if TYPE_CHECKING:
+    from pkmodel.pages.blocks import Report
+
+Form = TypeVar("Form", str, bytes)
 
 #: Its name in the directory of a run.
 FILE, FILE_PDF = "report.html", "report.pdf"
@@ -25,11 +34,9 @@ def html_of(folder: Path) -> str:
     Raises InputError where the directory holds no finished run, or a file of it is missing, damaged or not of this
     run.
     """
-    from pkmodel.pages.contents import report
-    from pkmodel.pages.finished import read
     from pkmodel.pages.html import page
 
-    return page(report(read(folder)))
+    return _made(folder, page)
 
 
 def pdf_of(folder: Path) -> bytes:
@@ -37,9 +44,23 @@ def pdf_of(folder: Path) -> bytes:
 
     Raises InputError as :func:`html_of` does, and where the package ``typst`` (extra ``pdf``) is not installed.
     """
-    from pkmodel.pages.contents import report
-    from pkmodel.pages.finished import read
     from pkmodel.pages.pdf import document, needed
 
     needed()
-    return document(report(read(folder)))
+    return _made(folder, document)
+
+
+def _made(folder: Path, form: Callable[[Report], Form]) -> Form:
+    """The report of a directory in one of its forms; nothing of what is read is trusted to be of the right kind."""
+    from jinja2 import TemplateError
+
+    from pkmodel.pages.contents import report
+    from pkmodel.pages.finished import damaged, read
+
+    run = read(folder)
+    try:
+        return form(report(run))
+    except InputError:
+        raise
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, TemplateError) as error:
+        raise damaged(folder, error) from error

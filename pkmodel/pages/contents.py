@@ -2,44 +2,35 @@
 
 from __future__ import annotations
 
-from pkmodel.errors import InputError
 from pkmodel.pages import beside, courses, grounds, judged, pictures
 from pkmodel.pages.blocks import Report
-from pkmodel.pages.finished import Finished, damaged
+from pkmodel.pages.finished import Finished
 
 
 def report(run: Finished) -> Report:
-    """The report of a finished run.
-
-    Raises InputError where its files do not hold what this version of the package writes.
-    """
-    try:
-        sections = (
-            courses.section(run),
-            judged.section(run),
-            pictures.section(run),
-            beside.arms(run),
-            beside.clinics(run),
-            beside.failing(run),
-            grounds.models(run),
-            grounds.assumed(run),
-            grounds.outside(run),
-            grounds.numerics(run),
-            grounds.provenance(run),
-            grounds.again(run),
-        )
-        return Report(
-            title=run.findings["title"],
-            question=run.findings["question"],
-            context_of_use=run.findings["context_of_use"],
-            disclaimer=run.findings["disclaimer"],
-            facts=_facts(run),
-            sections=tuple(section for section in sections if section is not None),
-        )
-    except InputError:
-        raise
-    except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
-        raise damaged(run.folder, error) from error
+    """The report of a finished run. What its files hold is taken as it is; the caller says so where it is wrong."""
+    sections = (
+        courses.section(run),
+        judged.section(run),
+        pictures.section(run),
+        beside.arms(run),
+        beside.clinics(run),
+        beside.failing(run),
+        grounds.models(run),
+        grounds.assumed(run),
+        grounds.outside(run),
+        grounds.numerics(run),
+        grounds.provenance(run),
+        grounds.again(run),
+    )
+    return Report(
+        title=run.findings["title"],
+        question=run.findings["question"],
+        context_of_use=run.findings["context_of_use"],
+        disclaimer=run.findings["disclaimer"],
+        facts=_facts(run),
+        sections=tuple(section for section in sections if section is not None),
+    )
 
 
 def _facts(run: Finished) -> tuple[tuple[str, str], ...]:

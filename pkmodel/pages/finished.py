@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pkmodel import kept_inputs, workplace
+from pkmodel import kept_inputs, kept_json, workplace
 from pkmodel.errors import InputError, Problem
 from pkmodel.specs.library import Scenario
 from pkmodel.specs.model import ModelSpec
@@ -121,9 +121,11 @@ def read(folder: Path) -> Finished:
     _is_run(folder)
     manifest = _json(folder / "manifest.json", _MANIFEST)
     findings = _json(folder / "findings.json", _FINDINGS)
+    kept_json.checked(dict(findings), kept_json.Findings, str(folder / "findings.json"))
     inputs = folder / kept_inputs.FILE
     scenario = kept_inputs.read(inputs)
-    kept_inputs.check_against(scenario, manifest, inputs)
+    known = kept_json.checked(dict(manifest), kept_json.Manifest, str(folder / "manifest.json"))
+    kept_inputs.check_against(scenario, known, inputs)
     for name in ("n", "seed"):
         if findings[name] != manifest[name]:
             expected = f"{manifest[name]}, as manifest.json says"
@@ -178,7 +180,7 @@ def _is_run(folder: Path) -> None:
 
 
 def _json(file: Path, keys: Sequence[str]) -> Mapping[str, Any]:
-    found = kept_inputs.read_json(file, "a run's")
+    found = kept_json.read(file, "a run's")
     if missing := [key for key in keys if key not in found]:
         raise InputError(Problem(f"nothing of {', '.join(missing)}", f"the {file.name} of a run", where=str(file)))
     return found
@@ -281,7 +283,16 @@ def _readable(file: Path) -> Iterator[None]:
 
 
 def _numbers(column: pa.ChunkedArray) -> NDArray[Any]:
-    """A column of numbers, none of them missing. ``to_numpy`` would bring pandas: half a second at the end of a run."""
+    """A column of numbers, none of them missing. ``to_numpy`` would bring pandas: half a second at the end of a run.
+
+    Raises ValueError where it holds anything else.
+    """
+    import pyarrow as pa
+
+    number = pa.types.is_floating(column.type) or pa.types.is_integer(column.type)
+    if not number or column.null_count or not len(column):
+        kind = "no rows" if not len(column) else "numbers that are missing" if number else str(column.type)
+        raise ValueError(f"{kind} where numbers are expected")
     return np.from_dlpack(column.combine_chunks())
 
 

@@ -25,7 +25,11 @@ Place = tuple[str | int, ...]
 MAX_MEGABYTES = 1
 MAX_DEPTH = 40
 MAX_NODES = 50_000
+#: What does not show but acts: controls, and marks that turn the direction of writing.
+_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _TOO_DEEP, _ORDINARY = "a file nested too deeply or with too many values", "a file of ordinary size"
+
+_SEEN = "text without control characters and marks of direction"
 
 _INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,3})?")
@@ -118,6 +122,8 @@ class _Builder:
             raise self.refuse(event, _TOO_DEEP, _ORDINARY)
         self.document.lines.setdefault(place, event.start_mark.line + 1)
         if isinstance(event, yaml.ScalarEvent):
+            if _UNSEEN.search(event.value):
+                raise self.refuse(event, f"an unseen character in {shown(event.value)}", _SEEN, place)
             return _scalar(event)
         if isinstance(event, yaml.SequenceStartEvent):
             items: list[Tree] = []
@@ -139,6 +145,8 @@ class _Builder:
         if event.anchor or event.tag is not None:
             raise self.refuse(event, "a key with a YAML tag or anchor", "a name", place)
         name = str(event.value)
+        if _UNSEEN.search(name) or "\n" in name:
+            raise self.refuse(event, f"an unseen character in the key {shown(name)}", _SEEN, place)
         start: Any = event.start_mark
         self.document.lines.setdefault((*place, name), start.line + 1)
         return name
