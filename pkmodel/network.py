@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pkmodel import dynamics, units
 from pkmodel import population as people
 from pkmodel.errors import InputError, Problem
-from pkmodel.population import LARGEST, Population
+from pkmodel.population import Population
 from pkmodel.readout import Link, Readout
 from pkmodel.specs.effect import ONLY, EffectSite, EffectSpec
 from pkmodel.specs.expressions import Expression
@@ -62,7 +62,7 @@ class Network:
         return System(self.rates, self.initial, self.dynamics)
 
     def evaluate(
-        self, expression: Expression, path: str, *, device: int = 1, high: float = LARGEST, above: bool = False
+        self, expression: Expression, path: str, *, device: int = 1, high: float = units.LARGEST, above: bool = False
     ) -> Floats:
         """A formula for every patient (n,); refused where it is not between 0 (``above``: over 0) and ``high``.
 

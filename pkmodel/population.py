@@ -27,9 +27,6 @@ from pkmodel.streams import correlated
 from pkmodel.streams import normals as normals
 from pkmodel.streams import stream as stream
 
-#: No parameter, rate or volume (h, mg, L) is beyond this: nothing in nature is, and products of a few stay numbers.
-LARGEST = 1e100
-
 Floats = NDArray[np.float64]
 
 
@@ -329,7 +326,7 @@ def refuse_impossible(model: ModelSpec, name: str, values: Floats, population: P
     """Raise InputError where a parameter (n,) is outside of what the model file allows."""
     parameter = model.parameters[name]
     low = parameter.lower.value if parameter.lower else 0.0
-    high = parameter.upper.value if parameter.upper else LARGEST
+    high = parameter.upper.value if parameter.upper else units.LARGEST
     bad = ~(np.isfinite(values) & (values >= low) & (values <= high))
     if bad.any():
         index = int(np.argmax(bad))

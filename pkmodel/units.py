@@ -77,6 +77,9 @@ KINDS: dict[str, tuple[str, str]] = {
 }
 
 # A number that ends there: 0,5 mg and 00:40 are not taken apart into a number and an odd unit.
+#: What a quantity may be in base units (mg, L, h, kg, cm, y): nothing in nature is beyond, and products stay numbers.
+SMALLEST, LARGEST = 1e-100, 1e100
+
 _NUMBER = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?)(?![\d.,:])\s*(.*)", re.DOTALL)
 # Unit words, each to a small whole power, joined by * and /. Anything else never reaches pint.
 _WORD = r"[A-Za-z%µμ]+(?:(?:\*\*|\^)?-?[1-3])?"
@@ -192,7 +195,7 @@ def parse(text: object, *, allow_plain: bool = False) -> Quantity:
             raise InputError(Problem(found=str(text), expected="a finite number"))
         if not allow_plain:
             raise InputError(Problem(found=f"{text} without a unit", expected="a quantity with a unit"))
-        return Quantity(float(text), parse_unit(""), repr(text))
+        return Quantity(_usable(float(text), str(text)), parse_unit(""), repr(text))
     return _of_text(text, allow_plain)
 
 
@@ -209,7 +212,15 @@ def _of_text(text: str, allow_plain: bool) -> Quantity:
         value = float(Fraction(match[1]) * unit.factor)
     except OverflowError:
         raise InputError(Problem(found=shown(text), expected="a finite number")) from None
-    return Quantity(value, unit, text.strip())
+    return Quantity(_usable(value, text), unit, text.strip())
+
+
+def _usable(value: float, text: str) -> float:
+    """The number in base units, where it is one of this world: its square, and what it divides, are numbers too."""
+    if value and not SMALLEST <= abs(value) <= LARGEST:
+        expected = f"0, or a size from {SMALLEST:g} to {LARGEST:g} (in mg, L, h, kg, cm, y)"
+        raise InputError(Problem(found=shown(text), expected=expected))
+    return value
 
 
 def as_kind(text: object, kind: str) -> Quantity:

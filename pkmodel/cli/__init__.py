@@ -6,6 +6,7 @@ Exit codes: 0 it ran, 1 a check failed, 2 the input is wrong, 3 the run failed, 
 from __future__ import annotations
 
 import gc
+import io
 import os
 import sys
 import warnings
@@ -97,7 +98,7 @@ def _run() -> int:
 
     from pkmodel import console, whole
     from pkmodel.cli.running import Stopped
-    from pkmodel.errors import InputError, PkmodelError
+    from pkmodel.errors import InputError, PkmodelError, printable
 
     # The class that click, or typer with a click of its own, raises for a wrong option.
     usage_error: type[Exception] = typer.BadParameter.__mro__[1]
@@ -118,7 +119,9 @@ def _run() -> int:
     except typer.Abort:
         code = _interrupted()
     except usage_error as error:
-        error.show()  # type: ignore[attr-defined]
+        said = io.StringIO()
+        error.show(said)  # type: ignore[attr-defined]
+        sys.stderr.write(printable(said.getvalue(), "\n"))
         code = 2
     except MemoryError:
         console.note("error: not enough memory for this run; try fewer patients or a coarser grid")

@@ -147,6 +147,7 @@ def _checked(text: str | bytes, name: str = "file.yaml") -> bool:
     Path(name).write_bytes(text if isinstance(text, bytes) else text.encode("utf-8", errors="surrogatepass"))
     code, out, err = _command("check", name)
     _expect(code in (0, 2), f"exit {code}: {err}")
+    _still(out + err)
     if code == 2:
         lines = err.splitlines()
         _expect(
@@ -158,6 +159,12 @@ def _checked(text: str | bytes, name: str = "file.yaml") -> bool:
     else:
         _expect("a valid" in out, f"said {out!r}")
     return code == 0
+
+
+def _still(said: str) -> None:
+    """Nothing that a terminal would obey is printed."""
+    acting = {letter for letter in said if not letter.isprintable() and letter not in "\n\t\u00a0\u202f\u2009"}
+    _expect(not acting, f"printed {acting}")
 
 
 def _raw(content: bytes) -> str:
@@ -301,6 +308,7 @@ def _words(words: list[str]) -> str:
         raise Wrong("an error came out of the command line") from error
     _expect(code in (0, 1, 2, 3), f"exit {code}")
     _expect("Traceback" not in err, err)
+    _still(out + err)
     _expect("NaN" not in out and " nan" not in out, f"a NaN in {out[:500]}")
     if code in (2, 3):
         _expect(bool(err.strip()), "nothing was said")

@@ -13,6 +13,8 @@ import pandas as pd
 import pytest
 
 import pkmodel as pk
+import pkmodel.cli
+import pkmodel.units
 from pkmodel.specs.expressions import parse_expression
 from pkmodel.specs.library import load_population
 from pkmodel.specs.loading import library
@@ -75,14 +77,31 @@ def test_rates_that_leave_no_digit_are_no_levels() -> None:
 def test_parameters_of_no_world_are_refused() -> None:
     """A reference of 1e-299 kg made rates whose products are infinite."""
     tree = _tree("models", "esketamine_flint2017")
-    tree["parameters"]["CL"]["scale"]["reference"] = "7e-299 kg"
+    tree["parameters"]["CL"]["scale"] |= {"reference": "7e-99 kg", "weight": 1.5}
     with pytest.raises(pk.InputError, match="a value from 0 to 1e\\+100"):
         pk.simulate("esketamine_iv_single", pk.load_model(tree), ADULT, until="12 h", every="1 h", drug="own")
+
+
+def test_a_word_too_many_is_written_out(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is wrong with a command line was printed as it came."""
+    monkeypatch.setattr("sys.argv", ["pkmodel", "models", "show", "ketamine_kamp2020", "a\x1b[31m\u2028b"])
+    with pytest.raises(SystemExit) as ended:
+        pk.cli.main()
+    assert ended.value.code == 2
+    assert "a\\x1b[31m\\u2028b" in capsys.readouterr().err
 
 
 def test_a_product_of_nothing_is_refused() -> None:
     """A vial without drug in it made an infinite number of vials."""
     tree = _tree("protocols", "iv_single")
-    tree["product"] = {"concentration": "1e-300 mg/mL", "vial": "2 mL"}
+    tree["product"] = {"concentration": "1e-90 mg/mL", "vial": "2 mL"}
     with pytest.raises(pk.InputError, match="vials"):
         pk.simulate(pk.load_protocol(tree), "ketamine_domino1984", ADULT)
+
+
+@pytest.mark.parametrize("text", ["2.8e-308 mg", "1e-101 h", "-1e-150 L", "1e101 kg", "1e300 mg"])
+def test_a_quantity_of_no_world_is_refused(text: str) -> None:
+    """A device of 2.8e-308 mg was an OverflowError: a dose is infinitely many of them."""
+    with pytest.raises(pk.InputError, match="a size from 1e-100 to 1e\\+100"):
+        pk.units.parse(text)
+    assert pk.units.parse("0 mg").value == 0.0
