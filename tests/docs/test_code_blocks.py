@@ -59,7 +59,7 @@ def blocks(page: Path) -> list[Block]:
         indent = fence[1]
         lines = [line.removeprefix(indent) for line in fence[3].splitlines()]
         line = whole[: fence.start()].count("\n") + 1
-        named = re.findall(r"`([\w-]+\.yaml)`", before)
+        named = re.findall(r"`(?:[\w/]+/)?([\w-]+\.yaml)`", before)
         found.append(
             Block(line, fence[2], "\n".join(lines) + "\n", mark[1] if mark else "", named[-1] if named else "")
         )
