@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
+from hatchling.builders.sdist import SdistBuilder
+from hatchling.builders.wheel import WheelBuilder
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -25,20 +29,55 @@ def run(*command: str | Path, cwd: Path, path: Path | None = None) -> str:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from the checkout as it is."""
-    folder = tmp_path_factory.mktemp("wheel")
-    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT, cwd=folder)
-    (built,) = folder.glob("*.whl")
-    return built
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The wheel and the sdist, built from the checkout as it is."""
+    folder = tmp_path_factory.mktemp("built")
+    wheel, sdist = (next(builder(str(ROOT)).build(directory=str(folder))) for builder in (WheelBuilder, SdistBuilder))
+    return Path(wheel), Path(sdist)
 
 
 @pytest.fixture(scope="module")
-def installed(wheel: Path) -> Path:
-    """The wheel unpacked, as an installer would lay it out."""
-    target = wheel.parent / "site"
-    run(sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", target, wheel, cwd=wheel.parent)
+def wheel(built: tuple[Path, Path]) -> Path:
+    """The wheel."""
+    return built[0]
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel unpacked, as an installer would lay it out, with the kernels that the checkout has compiled.
+
+    A kernel belongs to a source file of a certain time, so that time is kept. ``.ci/pythons`` installs the wheel in new
+    environments, where all is compiled.
+    """
+    target = tmp_path_factory.mktemp("site")
+    zipfile.ZipFile(wheel).extractall(target)
+    own, theirs = ROOT / "pkmodel" / "core", target / "pkmodel" / "core"
+    for file in own.glob("*.py"):
+        shutil.copystat(file, theirs / file.name)
+    kernels = [file for file in (own / "__pycache__").glob("*") if file.suffix in (".nbi", ".nbc")]
+    (theirs / "__pycache__").mkdir()
+    for file in kernels:
+        shutil.copy2(file, theirs / "__pycache__")
     return target
+
+
+def test_sdist_is_the_checkout(built: tuple[Path, Path]) -> None:
+    """Whoever packages it from the sdist has all that the project keeps, and nothing that lay about."""
+    with tarfile.open(built[1]) as archive:
+        names = {member.name.partition("/")[2] for member in archive.getmembers() if member.isfile()}
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listed.returncode:
+        pytest.skip("the checkout is no git repository")
+    kept = {name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()}
+    assert names - {"PKG-INFO"} <= kept
+    assert {name for name in kept - names if not name.startswith(".")} == set()
+    assert ".ci/run" in names
 
 
 def test_wheel_holds_the_library(wheel: Path) -> None:
