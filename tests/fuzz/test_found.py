@@ -82,6 +82,14 @@ def test_parameters_of_no_world_are_refused() -> None:
         pk.simulate("esketamine_iv_single", pk.load_model(tree), ADULT, until="12 h", every="1 h", drug="own")
 
 
+def test_a_covariance_beside_no_variance_is_refused() -> None:
+    """A variance of 5e-324 beside a covariance of 0.04 overflowed where the two were divided."""
+    tree = _tree("models", "ketamine_enantiomers")
+    tree["variability"]["between_subject"]["VN"] = {"omega2": 5e-324}
+    with pytest.raises(pk.InputError, match="VN~CLN too large for the variances"):
+        pk.load_model(tree)
+
+
 def test_a_word_too_many_is_written_out(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """What is wrong with a command line was printed as it came."""
     monkeypatch.setattr("sys.argv", ["pkmodel", "models", "show", "ketamine_kamp2020", "a\x1b[31m\u2028b"])
