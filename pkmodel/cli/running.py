@@ -69,7 +69,8 @@ class Progress:
         self.task = self.bar.add_task("run", total=total, rate="")
 
     def __enter__(self) -> Any:
-        self.bar.start()
+        if not self.bar.disable:  # before release 15, rich ends a hidden bar with an empty line
+            self.bar.start()
         return self.advance
 
     def advance(self, done: int, total: int) -> None:
@@ -78,6 +79,7 @@ class Progress:
         self.bar.update(self.task, completed=done, total=total, rate=f"{speed:,.0f}/s" if speed else "")
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        self.bar.stop()
+        if not self.bar.disable:
+            self.bar.stop()
         if isinstance(error, Interrupted):
             raise Stopped(str(error)) from None
