@@ -20,8 +20,8 @@ from pkmodel.specs import library, schema
 from pkmodel.specs.loading import library as shipped
 
 FOLDER = Path(__file__).parent / "generated"
-#: What the keys at the top of a file are for, by kind.
-KEYS: dict[str, dict[str, str]] = yaml.safe_load((Path(__file__).parent / "keys.yaml").read_text(encoding="utf-8"))
+#: What keys are for: those at the top of a file by kind, and under ``parts`` those of its parts.
+KEYS: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "keys.yaml").read_text(encoding="utf-8"))
 
 
 def setup(app: Any) -> dict[str, Any]:
@@ -74,8 +74,13 @@ def format_page(kind: str) -> str:
     for name in _in_order(found, parts):
         part = parts[name]
         text += f"\n({_anchor(kind, name)})=\n## {name}\n\n{_plain(part.get('description', ''))}\n\n"
-        text += _keys(part, kind, {}) if "properties" in part else f"{_takes(part, kind)}\n"
+        text += _keys(part, kind, meanings(name)) if "properties" in part else f"{_takes(part, kind)}\n"
     return text
+
+
+def meanings(part: str) -> dict[str, str]:
+    """What the keys of a part of a file are for."""
+    return KEYS["parts"]["every"] | KEYS["parts"].get(part, {})
 
 
 def _article(word: str) -> str:
@@ -119,8 +124,6 @@ def _keys(part: dict[str, Any], kind: str, meanings: dict[str, str]) -> str:
         default = value.get("default")
         absent = "needed" if key in needed else "" if default in (None, [], {}) else f"`{default}`"
         rows.append([f"`{key}`", meanings.get(key, ""), _takes(value, kind), absent])
-    if not any(row[1] for row in rows):
-        return _rows(["key", "takes", "without it"], [[row[0], *row[2:]] for row in rows])
     return _rows(["key", "what", "takes", "without it"], rows)
 
 

@@ -25,12 +25,24 @@ def made() -> dict[str, str]:
 
 @pytest.mark.parametrize("kind", schema.NAMES)
 def test_every_key_is_listed(made: dict[str, str], kind: str) -> None:
-    """At every depth; those at the top say what they are for."""
+    """At every depth, with what it is for."""
     whole, page = schema.schema_of(kind), made[f"format-{kind}"]
     for part in (whole, *whole.get("$defs", {}).values()):
         for key in part.get("properties", {}):
             assert f"| `{key}` |" in page, key
+    assert not re.findall(r"^\| `\w+` \|  \|.*", page, re.MULTILINE)
     assert set(generate.KEYS[kind]) == set(whole["properties"])
+
+
+def test_no_key_is_explained_that_is_none() -> None:
+    """A key that was renamed takes its sentence along."""
+    parts = {name: part for kind in schema.NAMES for name, part in schema.schema_of(kind).get("$defs", {}).items()}
+    for name, said in generate.KEYS["parts"].items():
+        if name == "every":
+            used = {key for part in parts.values() for key in part.get("properties", {})}
+            assert set(said) <= used
+        else:
+            assert set(said) <= set(parts[name]["properties"]), name
 
 
 def test_catalogues_hold_what_is_shipped(made: dict[str, str]) -> None:
