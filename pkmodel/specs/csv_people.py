@@ -124,7 +124,8 @@ def _places(asked: FromCsv, header: list[str]) -> dict[str, tuple[int, str]]:
     stated: list[str] = []
     for title in header:
         match = _HEADER.fullmatch(title)
-        assert match is not None
+        if match is None:  # a quoted one may hold the end of a line
+            raise InputError(Problem(f"the heading {shown(title)}", "a heading on one line", where=asked.file, line=1))
         bare.append(match[1])
         stated.append(match[2] or "")
     found: dict[str, tuple[int, str]] = {}

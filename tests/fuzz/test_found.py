@@ -90,6 +90,13 @@ def test_a_covariance_beside_no_variance_is_refused() -> None:
         pk.load_model(tree)
 
 
+def test_a_heading_of_two_lines_is_refused(tmp_path: Path) -> None:
+    """A quoted heading may hold the end of a line: an AssertionError, found by atheris."""
+    (tmp_path / "people.csv").write_text('"age\nof them",weight\n40,70\n', encoding="utf-8")
+    with pytest.raises(pk.InputError, match="a heading on one line"):
+        load_population({"title": "x", "from_csv": {"file": str(tmp_path / "people.csv")}})
+
+
 def test_a_word_too_many_is_written_out(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """What is wrong with a command line was printed as it came."""
     monkeypatch.setattr("sys.argv", ["pkmodel", "models", "show", "ketamine_kamp2020", "a\x1b[31m\u2028b"])
