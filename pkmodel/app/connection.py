@@ -11,6 +11,7 @@ from collections import deque
 from contextlib import suppress
 from typing import Any
 
+from pkmodel.app.memory import Ended
 from pkmodel.app.messages import Illegal, Reader
 
 #: Bytes that may wait for a browser, seconds that one message may take, seconds until a page must have said hello.
@@ -29,6 +30,7 @@ class Connections:
     def __init__(self, app: Any, most_pages: int = MOST_PAGES):
         self.app = app
         self.open = 0
+        self._ended = Ended()
         self._most = most_pages
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -44,6 +46,7 @@ class Connections:
         finally:
             self.open -= 1
             await line.end()
+            self._ended.one(self.open)
 
 
 class _Line:

@@ -11,6 +11,8 @@ from typing import Any
 
 from htmltools import Tag, TagList, tags
 
+from pkmodel.app.messages import MOST_LETTERS
+
 #: Shiny shall not take them for inputs of its own.
 OURS = {"data-shiny-no-bind-input": ""}
 
@@ -36,6 +38,7 @@ def text(path: str, label: str, value: str = "", *, hint: str = "", **attrs: Any
         id=ident(path),
         data_path=path,
         value=value,
+        maxlength=MOST_LETTERS,
         autocomplete="off",
         spellcheck="false",
         **attrs,

@@ -14,6 +14,8 @@ from typing import Any
 
 #: How much a field, a list, a batch of fields, a link may hold.
 MOST_LETTERS, MOST_VALUES, MOST_FIELDS, MOST_LINK = 2_000, 50, 200, 20_000
+#: What stands for a text that is longer: no field takes it, so that the page says what is wrong with it.
+TOO_LONG = f"a text of over {MOST_LETTERS:,} letters"
 #: Names of what Shiny's script tells of the browser, and how many of them one page may use.
 _ABOUT = re.compile(r"\.clientdata_[A-Za-z0-9_]{1,60}")
 MOST_NAMES = 400
@@ -72,6 +74,11 @@ def _scalar(value: Any, most: int = MOST_LETTERS) -> bool:
     return value is None or isinstance(value, bool) or (isinstance(value, int) and abs(value) < 1 << 53)
 
 
+def _cut(value: Any) -> Any:
+    """What a field holds, or words in its place where it is too long."""
+    return TOO_LONG if isinstance(value, str) and len(value) > MOST_LETTERS else value
+
+
 def _about(name: str, value: Any) -> Any:
     if name == ".clientdata_url_search":
         # Shiny looks for a state of its own in it; the page's is ``s`` alone, and too long a one is refused as such.
@@ -85,9 +92,10 @@ def _edits(value: Any) -> dict[str, Any] | None:
     if not isinstance(edits, dict) or len(edits) > MOST_FIELDS:
         return None
     found = {}
-    for path, given in edits.items():
+    for path, whole in edits.items():
+        given = [_cut(one) for one in whole] if isinstance(whole, list) and len(whole) <= MOST_VALUES else _cut(whole)
         listed = isinstance(given, list) and len(given) <= MOST_VALUES and all(isinstance(one, str) for one in given)
-        if len(path) <= 80 and (_scalar(given) or (listed and all(map(_scalar, given)))):
+        if len(path) <= 80 and (_scalar(given) or listed):
             found[path] = given
     return {"n": _count(value), "edits": found} if found else None
 
@@ -102,7 +110,7 @@ def _act(value: Any) -> dict[str, Any] | None:
         "n": _count(value),
         "act": value["act"],
         "arg": arg if isinstance(arg, str) and len(arg) <= 200 else "",
-        "fields": {name: given for name, given in fields.items() if len(name) <= 80 and _scalar(given)},
+        "fields": {name: _cut(given) for name, given in fields.items() if len(name) <= 80 and _scalar(_cut(given))},
     }
 
 

@@ -4,26 +4,26 @@ A pool of the standard library (or of loky) cannot end one request that takes to
 every worker here is a ``ProcessPoolExecutor`` of one process, which can be killed and replaced alone; who waits, in
 which order, and for how long, is decided here.
 
-A worker ends with the server however that ends: it watches its parent (:func:`pkmodel.app.work.begin`).
+Nobody waits for a worker that is not warm yet, and one that holds too much memory goes when another, warm one has come
+for it. A worker ends with the server however that ends: it watches its parent (:func:`pkmodel.app.work.begin`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import os
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Hashable
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
 from pkmodel.app import work
+from pkmodel.app.worker import Request, Worker
 from pkmodel.errors import InputError, RunError
 
 T = TypeVar("T")
@@ -59,41 +59,6 @@ class Withdrawn(Exception):
     """A request was taken back before a worker began with it."""
 
 
-@dataclass(eq=False)
-class _Request:
-    do: Callable[..., Any]
-    args: tuple[Any, ...]
-    owner: Hashable
-    slow: bool
-    limit: float
-    asked: float
-    answer: asyncio.Future[Any]
-    again: bool = False
-    """Whether it was tried before, on a worker that was lost."""
-
-
-class _Worker:
-    """A process of its own; ``ready`` is done when it is warm."""
-
-    def __init__(self, warm: Callable[[], None]) -> None:
-        before = set(multiprocessing.active_children())
-        # A fork would copy the server's open connections into the worker.
-        self.pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"), initializer=work.begin)
-        self.ready: Future[work.Outcome] = self.pool.submit(work.outcome, warm)
-        (self.process,) = set(multiprocessing.active_children()) - before
-        self.busy = False
-        self.slow = False
-
-    @property
-    def free(self) -> bool:
-        return not self.busy and self.ready.done() and self.ready.exception() is None
-
-    def kill(self) -> None:
-        with suppress(ValueError):  # it has ended and was tidied away
-            self.process.kill()
-        self.pool.shutdown(wait=False, cancel_futures=True)
-
-
 class Workers:
     """The workers of a server; requests are answered in the order they came, quick ones before slow ones.
 
@@ -103,8 +68,8 @@ class Workers:
     def __init__(self, count: int | None = None, warm: Callable[[], None] = work.warm_up):
         self._warm = warm
         self.count = count or min(max(os.cpu_count() or 1, FEWEST), MOST)
-        self._workers: list[_Worker] = []
-        self._waiting: dict[bool, deque[_Request]] = {False: deque(), True: deque()}
+        self._workers: list[Worker] = []
+        self._waiting: dict[bool, deque[Request]] = {False: deque(), True: deque()}
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failed = 0
@@ -113,7 +78,7 @@ class Workers:
 
     def start(self) -> None:
         """Start the first worker and wait until it is warm. Raises RunError where it cannot begin."""
-        worker = _Worker(self._warm)
+        worker = Worker(self._warm)
         self._workers.append(worker)
         try:
             work.result(worker.ready.result())
@@ -150,7 +115,7 @@ class Workers:
         if self._closed:
             raise RunError("the server is ending")
         self._loop = asyncio.get_running_loop()
-        request = _Request(
+        request = Request(
             do,
             args,
             owner,
@@ -199,19 +164,24 @@ class Workers:
     def _fill(self) -> None:
         """Have as many workers as there should be."""
         while len(self._workers) < self.count and not self._closed:
-            worker = _Worker(self._warm)
-            self._workers.append(worker)
-            worker.ready.add_done_callback(partial(self._tell, worker))
+            self._started()
 
-    def _tell(self, worker: _Worker, _: Future[work.Outcome]) -> None:
+    def _started(self) -> Worker:
+        worker = Worker(self._warm)
+        self._workers.append(worker)
+        worker.ready.add_done_callback(partial(self._tell, worker))
+        return worker
+
+    def _tell(self, worker: Worker, _: Future[work.Outcome]) -> None:
         """From the thread of a pool: the worker is warm, or is not going to be."""
         assert self._loop is not None
         with suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(self._begun, worker)
 
-    def _begun(self, worker: _Worker) -> None:
+    def _begun(self, worker: Worker) -> None:
         if worker not in self._workers:
             return
+        before = next((one for one in self._workers if one.heir is worker), None)
         try:
             work.result(worker.ready.result())
         except Exception as error:
@@ -219,6 +189,8 @@ class Workers:
             self._log(f"a worker of the page could not start: {type(error).__name__}")
             self._workers.remove(worker)
             worker.kill()
+            if before is not None:
+                before.heir = None
             if self._failed < _TRIES:
                 self._fill()
             elif not self._workers:
@@ -226,8 +198,12 @@ class Workers:
                     while waiting:
                         waiting.popleft().answer.set_exception(RunError("no process could be started to compute this"))
                 self._failed = 0
+            else:
+                self._next()
             return
         self._failed = 0
+        if before is not None:
+            self._let_go(before)
         self._next()
 
     def _next(self) -> None:
@@ -242,16 +218,18 @@ class Workers:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    def _pick(self) -> _Request | None:
+    def _pick(self) -> Request | None:
         """The request whose turn it is: quick ones first, slow ones never on all workers at once."""
         quick, slow = self._waiting[False], self._waiting[True]
         running = sum(worker.busy and worker.slow for worker in self._workers)
-        may = bool(slow) and running < max(self.count - 1, 1)
+        warm = sum(worker.warm and not worker.leaving for worker in self._workers)
+        alone = self.count == 1 or len(self._workers) == 1
+        may = bool(slow) and running < (1 if alone else warm - 1)
         if may and (not quick or time.monotonic() - slow[0].asked > _PATIENCE):
             return slow.popleft()
         return quick.popleft() if quick else None
 
-    async def _serve(self, worker: _Worker, request: _Request) -> None:
+    async def _serve(self, worker: Worker, request: Request) -> None:
         try:
             outcome = worker.pool.submit(work.outcome, request.do, *request.args)
             future = asyncio.wrap_future(outcome)
@@ -261,7 +239,9 @@ class Workers:
                 self._replace(worker)
                 self._answer(request, TooLong(request.limit))
             else:
-                self._answer(request, future.result())
+                found = future.result()
+                worker.memory = found.memory
+                self._answer(request, found)
         except BrokenProcessPool:
             self._replace(worker)
             if request.again:
@@ -272,16 +252,29 @@ class Workers:
         finally:
             worker.busy = worker.slow = False
             if not self._closed:
+                self._let_go(worker)
+                self._relieve(worker)
                 self._next()
 
-    def _replace(self, worker: _Worker) -> None:
+    def _relieve(self, worker: Worker) -> None:
+        """Start who is to take the place of a worker that holds too much; one at a time, for each takes a core."""
+        if worker in self._workers and worker.heavy and not any(one.heir for one in self._workers):
+            worker.heir = self._started()
+
+    def _let_go(self, worker: Worker) -> None:
+        """End a worker whose place another has taken, once it has done what it is at."""
+        if worker in self._workers and worker.leaving and not worker.busy:
+            self._workers.remove(worker)
+            worker.kill()
+
+    def _replace(self, worker: Worker) -> None:
         if worker in self._workers:
             self._workers.remove(worker)
             worker.kill()
             self._fill()
 
     @staticmethod
-    def _answer(request: _Request, answer: Any) -> None:
+    def _answer(request: Request, answer: Any) -> None:
         if request.answer.done():
             return
         if isinstance(answer, Exception):

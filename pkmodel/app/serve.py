@@ -48,9 +48,11 @@ def application(workers: Workers) -> App:
             Problem("no Shiny for Python", 'the extra: pip install "pkmodel[app]"', "pkmodel app")
         ) from None
     from pkmodel.app.guard import OwnPagesOnly
+    from pkmodel.app.isolated import forget
     from pkmodel.app.server import server_of
     from pkmodel.app.ui import page
 
+    forget()
     app = App(page(), server_of(workers), static_assets=_STATIC, test_mode=False)
     app.on_shutdown(workers.close)
     app.starlette_app.add_middleware(OwnPagesOnly, page=app.ui["html"] if isinstance(app.ui, dict) else "")
@@ -82,11 +84,13 @@ def serve(port: int | None = None, *, browser: bool = True) -> None:
     from shiny import run_app
 
     from pkmodel.app.connection import MOST_MESSAGE
+    from pkmodel.app.memory import keep
 
     many_connections()
     sys.stderr.write("warming up\n")
     try:
         workers.start()
+        keep()
         sys.stdout.write(f"http://{HOST}:{place}\n")
         sys.stdout.flush()
         sys.stderr.write(f"The page is served on this machine only; Ctrl-C ends it. {NOT_FOR_CARE}\n")

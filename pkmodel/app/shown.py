@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pkmodel.app.picture import Picture
 from pkmodel.app.state import ArmKey
-from pkmodel.plots.summary import Summary
+
+if TYPE_CHECKING:
+    from pkmodel.plots.summary import Summary
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,11 +51,25 @@ class Sites:
 
 @dataclass(frozen=True, eq=False)
 class Band:
-    """Virtual patients of the curves, by curve; ``key`` is what they were computed for."""
+    """Virtual patients of the curves; ``key`` is what they were computed for.
+
+    The server hands them from one worker to another and never looks inside: it would have to load what draws.
+    """
 
     key: str
     n: int
-    summaries: Mapping[str, Summary]
+    packed: bytes
+
+    @classmethod
+    def of(cls, key: str, n: int, summaries: Mapping[str, Summary]) -> Band:
+        """The band of summaries by curve."""
+        return cls(key, n, pickle.dumps(summaries))
+
+    @property
+    def summaries(self) -> dict[str, Summary]:
+        """The summaries by curve."""
+        found: dict[str, Summary] = pickle.loads(self.packed)  # a worker wrote it; nothing of a browser's is in reach
+        return found
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ the page gives.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import zip_longest
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -176,7 +177,21 @@ def edited(state: State, changes: Mapping[str, Any]) -> State:
         holder, key = _place(tree, path)
         holder[key] = _plain(value, holder[key])
     _same_body(state, tree, changes)
-    return checked(tree)
+    return _shared(checked(tree), state)
+
+
+def _shared(now: State, before: State) -> State:
+    """The page with what is as it was before taken from there: a history of a hundred pages holds it once."""
+    same: dict[str, Any] = {}
+    for name in State.model_fields:
+        mine, other = getattr(now, name), getattr(before, name)
+        if mine == other:
+            same[name] = other
+        elif isinstance(mine, Arm) and isinstance(other, Arm):
+            pairs = zip_longest(mine.rows, other.rows[: len(mine.rows)])
+            rows = tuple(theirs if ours == theirs else ours for ours, theirs in pairs)
+            same[name] = mine.model_copy(update={"rows": rows})
+    return now.model_copy(update=same)
 
 
 def is_field(state: State, path: str) -> bool:

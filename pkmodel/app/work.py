@@ -12,10 +12,11 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pkmodel.app.memory import held, keep
 from pkmodel.app.state import Arm, ArmKey, State
 from pkmodel.errors import InputError, Problem, RunError
 
@@ -38,6 +39,8 @@ class Outcome:
     problems: tuple[Problem, ...] = ()
     failed: str = ""
     mistake: str = ""
+    memory: int = 0
+    """Bytes that the worker holds after it; 0 where nobody knows."""
 
 
 class Failed(Exception):
@@ -46,6 +49,10 @@ class Failed(Exception):
 
 def outcome(do: Callable[..., Any], *args: Any) -> Outcome:
     """Do what is asked, and say how it went."""
+    return replace(_outcome(do, *args), memory=held())
+
+
+def _outcome(do: Callable[..., Any], *args: Any) -> Outcome:
     try:
         return Outcome(do(*args))
     except InputError as error:
@@ -86,8 +93,6 @@ def _end_with(parent: Any) -> None:
 
 def warm_up() -> None:
     """Compute and draw the fresh page once: kernels are compiled or loaded, libraries imported."""
-    import gc
-
     import matplotlib
 
     from pkmodel.app.picture import Look
@@ -99,8 +104,7 @@ def warm_up() -> None:
     made = page_of(state, Look(800, 480), None)
     page_of(state, Look(800, 480), band_of(state, 100))
     assert made.picture is not None
-    gc.collect()
-    gc.freeze()  # what is loaded now stays: to look through it again and again takes a quarter of a second each time
+    keep()  # to look through all that again and again takes a quarter of a second each time
     _bound_memory()
 
 
@@ -131,7 +135,7 @@ def page_of(state: State, look: Look | None, band: Band | None) -> Shown:
 
     curves = compute.curves(state)
     key = band_key(state, curves)
-    people = dict(band.summaries) if band is not None and band.key == key else {}
+    people = band.summaries if band is not None and band.key == key else {}
     found = readouts(curves, state.limits)
     headline = peak_sentence(found, {name: curve.result.model.parent for name, curve in curves.by_name.items()})
     said = f" Band of a population, n = {band.n:,}." if band is not None and people else ""
@@ -171,7 +175,7 @@ def band_of(state: State, n: int) -> Band:
 
     curves = compute.curves(state)
     people = compute.bands(state, curves, n)
-    return Band(band_key(state, curves), n, {name: summarised(result) for name, result in people.items()})
+    return Band.of(band_key(state, curves), n, {name: summarised(result) for name, result in people.items()})
 
 
 def _fits(state: State, curves: Curves) -> Fits:
@@ -234,7 +238,7 @@ def png_of(state: State, band: Band | None) -> bytes:
     from pkmodel.app.picture import drawn, figure_of
 
     curves = compute.curves(state)
-    people = dict(band.summaries) if band is not None and band.key == band_key(state, curves) else {}
+    people = band.summaries if band is not None and band.key == band_key(state, curves) else {}
     return drawn(figure_of(state, curves, people, 1100, 640, foot=True), 2.0).png
 
 

@@ -12,7 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pkmodel.app.connection import MOST_WAITING, Connections
-from pkmodel.app.messages import MOST_FIELDS, MOST_NAMES, Illegal, Reader
+from pkmodel.app.course import protocol_of
+from pkmodel.app.messages import MOST_FIELDS, MOST_LETTERS, MOST_NAMES, TOO_LONG, Illegal, Reader
+from pkmodel.app.page import _flat
+from pkmodel.app.state import Arm, Row, State, edited
+from pkmodel.errors import InputError
 
 HELLO = {"method": "init", "data": {".clientdata_url_search": "?s=abc", ".clientdata_output_curve_width": 800}}
 
@@ -70,7 +74,6 @@ def test_nothing_is_said_before_hello() -> None:
         {"__class__": 1},
         {"edits": "person.weight"},
         {"edits": {"edits": {"a" * 81: 1}}},
-        {"edits": {"edits": {"a.rows.0.at": "x" * 1_000_000}}},
         {"edits": {"edits": {"person": {"weight": 1}}}},
         {"edits": {"edits": {"also": [["a"]]}}},
         {"edits": {"edits": {"also": ["a"] * 10_000}}},
@@ -93,6 +96,30 @@ def test_nothing_is_said_before_hello() -> None:
 )
 def test_what_no_field_holds_is_dropped(data: dict[str, Any]) -> None:
     assert _read(**data) == {}
+
+
+def test_a_text_that_is_too_long_comes_through_as_words_that_say_so() -> None:
+    most, more = "x" * MOST_LETTERS, "x" * (MOST_LETTERS + 1)
+    edits = {"a.rows.0.at": more, "a.rows.0.over": most, "also": [more, "a"]}
+    found = _read(edits={"n": 1, "edits": edits}, act={"n": 2, "act": "reveal", "arg": "", "fields": {"level": more}})
+    assert found["edits"]["edits"] == {"a.rows.0.at": TOO_LONG, "a.rows.0.over": most, "also": [TOO_LONG, "a"]}
+    assert found["act"]["fields"] == {"level": TOO_LONG}
+
+
+STATE = State(a=Arm(source="rows", rows=(Row(),)), b=Arm(source="text", text="x"), also=("x",), effects=("y",))
+
+
+@pytest.mark.parametrize("path", [path for path in _flat(STATE.model_dump(mode="json")) if path != "a.rows"])
+def test_no_field_takes_these_words_for_what_it_holds(path: str) -> None:
+    """But for the text of a course and its times, whose words are read when the course is made."""
+    try:
+        edited(STATE, {path: TOO_LONG})
+    except InputError:
+        return
+    assert path in ("a.text", "b.text", "a.rows.0.at", "a.rows.0.over", "a.rows.0.every")
+    arm = Arm(source="text", text=TOO_LONG) if path.endswith("text") else edited(STATE, {path: TOO_LONG}).a
+    with pytest.raises(InputError):
+        protocol_of(arm, "a")
 
 
 def test_a_page_uses_so_many_names_and_no_more() -> None:

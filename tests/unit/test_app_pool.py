@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from pkmodel.app import work
+from pkmodel.app import work, worker
 from pkmodel.app.pool import Lost, TooLong, Withdrawn, Workers
 from pkmodel.errors import InputError, Problem, RunError
 
@@ -51,6 +51,20 @@ def mistaken() -> float:
 
 def greedy() -> int:
     return len(bytearray(work.MOST_MEMORY + (1 << 20)))
+
+
+HOARD: list[bytearray] = []
+
+
+def hoard(size: int) -> int:
+    """Keep so many bytes, as a cache that nobody bounds."""
+    HOARD.append(bytearray(b"x" * size))
+    return os.getpid()
+
+
+def nap() -> None:
+    """Warm after a while."""
+    time.sleep(1.0)
 
 
 def die_once(marker: str) -> str:
@@ -148,6 +162,51 @@ def test_slow_requests_leave_a_worker_to_quick_ones_and_what_waits_can_be_withdr
     _run(many)
 
 
+def test_a_worker_that_holds_too_much_goes_when_a_warm_one_has_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "MOST_MORE", 32 << 20)
+    made = Workers(2, warm=nap)
+
+    async def one_hoards() -> None:
+        while made.free < 2:
+            await made.run(double, 0, owner="a")
+            await asyncio.sleep(0.05)
+        before = set(made.pids)
+        heavy = await made.run(hoard, 64 << 20, owner="a")
+        during = set(made.pids)
+        assert before < during and len(during) == 3  # nobody has gone, and one is coming
+        assert await made.run(double, 1, owner="a") == 2
+        while heavy in made.pids:
+            assert made.free >= 2
+            await asyncio.sleep(0.01)
+        assert set(made.pids) == during - {heavy}
+        assert made.free == 2
+        assert await made.run(hoard, 1, owner="a") != heavy
+        assert len(made.pids) == 2
+
+    try:
+        made.start()
+        _run(one_hoards)
+    finally:
+        made.close()
+
+
+def test_the_only_warm_worker_is_for_quick_requests_while_others_are_starting() -> None:
+    made = Workers(2, warm=nap)
+
+    async def slow_and_quick() -> None:
+        slow = asyncio.create_task(made.run(doze, 0.1, owner="a", slow=True))
+        await asyncio.sleep(0)
+        assert await made.run(double, 1, owner="b") == 2
+        assert made.waiting == 1 and made.free == 1
+        assert await slow == "rested"
+
+    try:
+        made.start()
+        _run(slow_and_quick)
+    finally:
+        made.close()
+
+
 def test_workers_end_with_a_server_that_is_killed() -> None:
     code = (
         "import sys, time, concurrent.futures as c, multiprocessing as m, os\n"
@@ -159,10 +218,10 @@ def test_workers_end_with_a_server_that_is_killed() -> None:
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
         assert server.stdout is not None
-        worker = psutil.Process(int(server.stdout.readline()))
-        assert worker.is_running()
+        ours = psutil.Process(int(server.stdout.readline()))
+        assert ours.is_running()
         server.kill()
-    assert psutil.wait_procs([worker], timeout=30)[1] == []
+    assert psutil.wait_procs([ours], timeout=30)[1] == []
 
 
 def test_a_worker_that_cannot_start_is_an_error_and_no_loop() -> None:

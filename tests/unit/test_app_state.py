@@ -155,3 +155,15 @@ def test_undo_and_redo() -> None:
 def test_rows_are_named_as_the_page_does() -> None:
     assert label_of("a.rows.1.dose") == "row 2, dose"
     assert label_of("b.rows.0.over") == "B, row 1, over"
+
+
+def test_a_change_leaves_what_it_does_not_change_the_very_same() -> None:
+    """A history of a hundred pages holds sixty rows once."""
+    before = State(a=Arm(source="rows", rows=(Row(), Row(dose=0.5), Row(dose=0.7))), b=Arm(name="nasal"))
+    lighter = edited(before, {"person.weight": "60"})
+    assert lighter.person.weight == 60 and lighter.a is before.a and lighter.b is before.b
+    stronger = edited(lighter, {"a.rows.1.dose": "0.6"})
+    assert [row.dose for row in stronger.a.rows] == [0.2, 0.6, 0.7]
+    assert stronger.a.rows[0] is before.a.rows[0] and stronger.a.rows[2] is before.a.rows[2]
+    assert stronger.person is lighter.person and stronger.b is before.b
+    assert edited(before, {"b.name": "drip"}).b == Arm(name="drip")
