@@ -8,13 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 def forget() -> None:
-    """Let Shiny's ``isolate`` forget what was looked at when it is left; once is enough, twice does no harm."""
+    """Let Shiny's ``isolate`` forget what was looked at when it is left; once is enough, twice does no harm.
+
+    It is no part of Shiny that others may rely on: where a later one does it in another way, that is left as it is.
+    """
     from shiny.reactive import _core
 
-    environment = _core._reactive_environment
+    environment: Any = getattr(_core, "_reactive_environment", None)
+    if not hasattr(environment, "isolate") or not hasattr(environment, "_current_context"):
+        return
 
     @contextmanager
     def isolate() -> Iterator[None]:
@@ -27,4 +33,4 @@ def forget() -> None:
             # Nothing follows from it: a value that was looked at strikes the look from its list, no more.
             context.invalidate()
 
-    environment.isolate = isolate  # type: ignore[method-assign]
+    environment.isolate = isolate

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
+import psutil
 import pytest
 import websockets
 from serving import Served
@@ -77,6 +78,12 @@ def test_no_file_outside_of_its_own_is_given(page_served: Served, path: str) -> 
     status, _, body = _asked(page_served, "GET", path)
     assert status in (400, 404, 414)
     assert b"root:" not in body and b"import" not in body
+
+
+def test_it_listens_on_this_machine_and_nowhere_else(page_served: Served) -> None:
+    open_ = [one for own in page_served.family() for one in own.net_connections("inet")]
+    assert {one.laddr.ip for one in open_ if one.status == psutil.CONN_LISTEN} == {"127.0.0.1"}
+    assert {one.laddr.port for one in open_ if one.status == psutil.CONN_LISTEN} == {page_served.port}
 
 
 def test_the_downloads_of_a_page_are_its_own_names_and_nothing_else(page_served: Served) -> None:
@@ -194,6 +201,8 @@ REFUSED = [
     {"a.rows.0.count": 1_000_000},
     {"a.rows.0.at": "876000 h ago"},
     {"a.rows.0.over": "9" * 1998 + " h"},  # the most letters that a field may have
+    {"a.rows.0.over": "9" * 2001 + " h"},  # more than those
+    {"person.weight": "7" * 100_000},
     {"a.rows.0.dose": "-0"},
     {"a.rows.10000.dose": 1},
     {"a.source": "text"},
