@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import os
 import shutil
 import subprocess
 import sys
@@ -138,21 +139,42 @@ def error(found: Floats, exact: Floats) -> float:
     return float((np.abs(found - exact) / np.maximum(np.abs(exact), floor)).max())
 
 
-_POOL = ThreadPoolExecutor(1)
+#: The cores of this process, where the system says.
+_CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
+def _stay(cores: list[int]) -> None:
+    """Keep the thread that calls this on some cores."""
+    if cores and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores)
+
+
+_POOL = ThreadPoolExecutor(1, initializer=lambda: _stay(_CORES[1:2]))
 
 
 def in_threads(threads: int, work: Callable[[int], Any], number: int) -> None:
-    """Do the parts 0, 1, ... of a work, each by the thread that is free first. Threads stay, as those of the C do."""
+    """Do the parts 0, 1, ... of a work, each by the thread that is free first.
+
+    Threads stay, as those of the C do, each on a core of its own: a thread that is woken where another runs is moved
+    after milliseconds, which is longer than some of these works take.
+    """
     parts = itertools.count()
 
     def take() -> None:
         while (part := next(parts)) < number:
             work(part)
 
-    others = [_POOL.submit(take) for _ in range(threads - 1)]
-    take()
-    for other in others:
-        other.result()
+    if threads == 1:
+        take()
+        return
+    _stay(_CORES[:1])
+    try:
+        others = [_POOL.submit(take) for _ in range(threads - 1)]
+        take()
+        for other in others:
+            other.result()
+    finally:
+        _stay(_CORES)
 
 
 def w3(folder: Path) -> Workload:
