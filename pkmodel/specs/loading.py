@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
@@ -268,13 +269,15 @@ def _real_place(tree: Any, loc: Place) -> Place:
     return tuple(place)
 
 
+_PART = re.compile(r"\[([0-9]{1,9})\]|((?:[^.\[]|\[(?![0-9]{1,9}\]))+)")
+
+
 def parts(path: str) -> Place:
-    """``a[1].b`` as a place; the inverse of :func:`dotted` for the paths that our validators give."""
-    parts: list[str | int] = []
-    for word in path.replace("[", ".#").replace("]", "").split("."):
-        if word:
-            parts.append(int(word[1:]) if word.startswith("#") else word)
-    return tuple(parts)
+    """``a[1].b`` as a place; the inverse of :func:`dotted` for the paths that our validators give.
+
+    A key of a file may have brackets that are no number's.
+    """
+    return tuple(int(index) if index else word for index, word in _PART.findall(path))
 
 
 def _keys_at(cls: type[BaseModel], loc: Place) -> list[str]:

@@ -97,6 +97,14 @@ def test_a_heading_of_two_lines_is_refused(tmp_path: Path) -> None:
         load_population({"title": "x", "from_csv": {"file": str(tmp_path / "people.csv")}})
 
 
+def test_a_name_with_brackets_is_refused() -> None:
+    """Its place in the file was read as one with a number: a ValueError, found by atheris."""
+    tree = _tree("models", "ketamine_intranasal")
+    tree["parameters"] = {(f"{name}[L" if name == "CL" else name): item for name, item in tree["parameters"].items()}
+    with pytest.raises(pk.InputError, match=r"parameters\.CL\[L"):
+        pk.load_model(tree)
+
+
 def test_a_word_too_many_is_written_out(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """What is wrong with a command line was printed as it came."""
     monkeypatch.setattr("sys.argv", ["pkmodel", "models", "show", "ketamine_kamp2020", "a\x1b[31m\u2028b"])
