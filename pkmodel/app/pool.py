@@ -207,8 +207,10 @@ class Workers:
         self._next()
 
     def _next(self) -> None:
-        """Give what waits to whoever is free."""
+        """Give what waits to whoever is free. An idle worker that has ended is replaced before a request finds out."""
         assert self._loop is not None
+        for gone in [one for one in self._workers if one.lost]:
+            self._replace(gone)
         while (worker := next((one for one in self._workers if one.free), None)) is not None:
             request = self._pick()
             if request is None:

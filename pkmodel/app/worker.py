@@ -67,6 +67,14 @@ class Worker:
         """Whether it holds so much that a fresh one is to take its place."""
         return self.warm and self.memory > self.ready.result().memory + MOST_MORE
 
+    @property
+    def lost(self) -> bool:
+        """Whether it has ended while it had nothing to do; where it had, its request finds out."""
+        try:
+            return self.warm and not self.busy and self.process.exitcode is not None
+        except ValueError:  # it was tidied away
+            return True
+
     def kill(self) -> None:
         """End it, at once."""
         with suppress(ValueError):  # it has ended and was tidied away

@@ -113,6 +113,24 @@ def test_an_answer_and_every_kind_of_error_come_back(workers: Workers, capfd: py
     assert line.startswith("ZeroDivisionError: division by zero (test_app_pool.py:")
 
 
+@pytest.mark.parametrize("which", [0, 1])
+def test_an_idle_worker_that_ends_is_replaced_by_the_next_request(workers: Workers, which: int) -> None:
+    """Whoever it is, and though the request goes to another one."""
+
+    async def one_is_killed() -> None:
+        await workers.run(double, 0, owner="a")
+        while workers.free < 2:
+            await asyncio.sleep(0.05)
+        killed = workers.pids[which]
+        os.kill(killed, signal.SIGKILL)
+        while psutil.pid_exists(killed):  # until it is reaped
+            await asyncio.sleep(0.01)
+        assert await workers.run(double, 1, owner="a") == 2
+        assert len(workers.pids) == 2 and killed not in workers.pids
+
+    _run(one_is_killed)
+
+
 def test_what_takes_too_long_is_ended_while_others_are_answered(workers: Workers) -> None:
     async def one_dozes() -> None:
         await workers.run(double, 0, owner="a")
