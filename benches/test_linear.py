@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import workloads
 from limits import Program
-from turns import report, take_turns
+from turns import report, say, take_turns
 from workloads import Workload
 
 import pkmodel as pk
@@ -67,7 +67,7 @@ def _hold(
 ) -> None:
     """Hold a time against the C, and say what error both reach."""
     if isinstance(limit, str):
-        print(f"\n{name}: {1e3 * benchmark.stats.stats.median:.2f} ms, error {error:.1e}; {limit}")
+        say(f"{name}: {1e3 * benchmark.stats.stats.median:.2f} ms, error {error:.1e}; {limit}")
         return
     taken = take_turns(ours, limit, variant)
     which = "w2" if "w2" in limit.path.name else "w1"
@@ -159,7 +159,7 @@ def test_w4_one_patient(benchmark: Callable[..., Any]) -> None:
     patient = pk.Patient(weight="70 kg")
     result = benchmark(lambda: pk.simulate(protocol, model, patient, until="4 h", every="2 min"))
     assert result.time.size == 121
-    print(f"\nW4 one patient: {1e3 * benchmark.stats.stats.median:.2f} ms")
+    say(f"W4 one patient: {1e3 * benchmark.stats.stats.median:.2f} ms")
 
 
 def test_w4_kernel(benchmark: Callable[..., Any]) -> None:
@@ -172,4 +172,4 @@ def test_w4_kernel(benchmark: Callable[..., Any]) -> None:
     rest = (np.zeros(1), out, np.empty((0, 0, 0), dtype=np.uint32))
     benchmark(lambda: modal.levels(*given, *rest))
     assert np.allclose(out[0, 0], result.level()[0], rtol=1e-11, atol=0)
-    print(f"\nW4 kernel: {1e6 * benchmark.stats.stats.median:.0f} us")
+    say(f"W4 kernel: {1e6 * benchmark.stats.stats.median:.0f} us")

@@ -13,7 +13,7 @@ import limits
 import numpy as np
 import pytest
 import workloads
-from turns import report, take_turns
+from turns import report, say, take_turns
 from workloads import Workload
 
 from pkmodel import engine
@@ -62,7 +62,7 @@ def test_w3(benchmark: Callable[..., Any], folder: Path, rtol: str, tolerance: f
     limit = limits.program(folder, "limit_w3", "w3_params.csv", rtol, "1e-9")
     if isinstance(limit, str):
         median = benchmark.stats.stats.median  # type: ignore[attr-defined]
-        print(f"\n{name}: {1e3 * median:.0f} ms, peak error {error:.1e}; {limit}")
+        say(f"{name}: {1e3 * median:.0f} ms, peak error {error:.1e}; {limit}")
         return
     taken = take_turns(ours, limit, "", turns=5, runs=3)
     theirs = workloads.peak_error(limit.levels(3), workloads.reference("w3", 3))

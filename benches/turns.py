@@ -56,19 +56,28 @@ def _median(run: Callable[[], Any], runs: int) -> float:
     return statistics.median(times)
 
 
+#: What the benches found, in words; printed when all have run (conftest.py), so that no option is needed to see it.
+FOUND: list[str] = []
+
+
+def say(line: str) -> None:
+    """Keep a line for the end."""
+    FOUND.append(line)
+
+
 def report(benchmark: Any, name: str, taken: Turns, limit: Program, reached: str) -> None:
-    """Print times, the ratio to the C and the gain of two threads, and keep them with the benchmark."""
+    """Say times, the ratio to the C and the gain of two threads, and keep them with the benchmark."""
     benchmark.extra_info["C limit"] = limit.name
-    print(f"\n{name}: {reached}")
+    say(f"{name}: {reached}")
     for threads in taken.ours[0]:
         middle, low, high = taken.ratio(threads)
         own, other = (1e3 * statistics.median(turn[threads] for turn in turns) for turns in (taken.ours, taken.theirs))
         benchmark.extra_info[f"ratio to C, {threads} thread(s)"] = middle
-        print(
+        say(
             f"  {threads} thread(s): {own:.2f} ms, {limit.name} {other:.2f} ms, "
             f"ratio {middle:.2f} ({low:.2f} to {high:.2f} in the middle half of {len(taken.ours)} turns)"
         )
     if 2 in taken.ours[0]:
         own, other = taken.gain()
         benchmark.extra_info["gain of two threads over that of the C"] = own / other
-        print(f"  two threads gain {own:.2f}, the C {other:.2f}: {own / other:.2f} of it")
+        say(f"  two threads gain {own:.2f}, the C {other:.2f}: {own / other:.2f} of it")
