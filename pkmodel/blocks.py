@@ -219,8 +219,11 @@ def assemble(job: Job, parts: Sequence[Path], folder: Path) -> Study:
     cases = job.cases
     for name in TABLES:
         if (parts[0] / name).is_file():
-            with _readable(parts[0].parent / name):
-                joined.join([part / name for part in parts], folder / name)
+            tables = [part / name for part in parts]
+            for table in tables:  # looked at one by one, to say which one it is, and before anything is written
+                with _readable(table):
+                    joined.check(table)
+            joined.join(tables, folder / name)
     sums = [no_sums(case) for case in cases]
     n = job.scenario.spec.n
     compared = [{request: _room(n, folder) for request in case.compared} for case in cases]

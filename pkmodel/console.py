@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 out = Console(highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
+#: What a text may hold besides letters: ends of lines, spaces of any width, what joins letters or keeps them apart.
+_KEPT = "\n\t\u00a0\u2009\u202f\u200b\u200c\u200d\u00ad"
 _COLOURS = {"met": "green", "broken": "red", "undecided": "yellow"}
 
 
@@ -39,7 +41,7 @@ def _plain(value: Any) -> Any:
 
 def text(line: str, *, bold: bool = False, indent: int = 0) -> None:
     """Print a line of plain text, wrapped, whatever brackets are in it."""
-    line = escape(printable(line, "\n\t\u00a0"))
+    line = escape(printable(line, _KEPT))
     marked = f"[bold]{line}[/bold]" if bold else line
     out.print(Padding(marked, (0, 0, 0, indent)) if indent else marked)
 

@@ -37,8 +37,6 @@ def join(parts: Sequence[Path], out: Path) -> None:
     Raises ValueError where a part is no such file.
     """
     if len(parts) == 1:
-        with parts[0].open("rb") as source:
-            _footer_of(source, parts[0])
         with named(out):
             shutil.copyfile(parts[0], out)
         return
@@ -64,6 +62,12 @@ def join(parts: Sequence[Path], out: Path) -> None:
         text = bytearray()
         _write_struct(text, whole)
         stream.write(text + struct.pack("<I", len(text)) + _MAGIC)
+
+
+def check(part: Path) -> None:
+    """See whether a file has a head, a footer and what it says of itself. Raises ValueError or LookupError if not."""
+    with part.open("rb") as source:
+        _footer_of(source, part)
 
 
 def _footer_of(source: Any, part: Path) -> tuple[Struct, int]:

@@ -32,10 +32,9 @@ def factor(block: Block) -> tuple[list[str], NDArray[np.float64]]:
             continue
         first, second = (position[name] for name in pair.split("~"))
         value = effect.cov
-        most = math.sqrt(covariance[first, first]) * math.sqrt(covariance[second, second])
         if value is None:
-            value = (effect.correlation or 0.0) * most
-        elif abs(value) > most * (1 + 1e-12):
+            value = (effect.correlation or 0.0) * math.sqrt(covariance[first, first] * covariance[second, second])
+        elif abs(value) > (1 + 1e-12) * math.sqrt(covariance[first, first]) * math.sqrt(covariance[second, second]):
             raise _impossible(names[first], names[second])
         covariance[first, second] = covariance[second, first] = value
     lower = np.zeros_like(covariance)
